@@ -89,20 +89,19 @@ export function heldOf(line: ReservationLine): number {
 
 export type ReservationStatus = 'active' | 'closed' | 'expired';
 
+/** @param now milliseconds since the epoch, from the database's clock */
+export function hasExpired(reservation: Reservation, now: number): boolean {
+  const { expiresAt, lines } = reservation;
+  return (expiresAt !== null && now >= expiresAt) || lines.some((line) => line.expired > 0);
+}
+
 /**
  * @param now milliseconds since the epoch, from the database's clock
  * @returns `closed` once nothing is held and none of it was lost to expiry; else `expired` from the
  *   instant `now ≥ expiresAt`, whether or not the units were given back yet
  */
 export function reservationStatus(reservation: Reservation, now: number): ReservationStatus {
-  let held = false;
-  let lapsed = reservation.expiresAt !== null && now >= reservation.expiresAt;
-  let expired = false;
-  for (const line of reservation.lines) {
-    if (heldOf(line) > 0) held = true;
-    if (line.expired > 0) expired = true;
-  }
-  if (!held && !expired) return 'closed';
-  lapsed ||= expired;
-  return lapsed ? 'expired' : 'active';
+  const open = reservation.lines.some((line) => heldOf(line) > 0 || line.expired > 0);
+  if (!open) return 'closed';
+  return hasExpired(reservation, now) ? 'expired' : 'active';
 }

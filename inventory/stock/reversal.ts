@@ -1,0 +1,95 @@
+/**
+ * Reversals: the exact opposite of a posting's movements, once.
+ *
+ * A reversal is itself a posting and may be reversed in turn. What changed a reservation takes the
+ * reservation's lines back with it, as long as the reservation has not expired.
+ */
+
+import { levelOf } from './catalogue.ts';
+import { changeOf, refuseChanges } from './changes.ts';
+import type { ReversalCommand } from './commands.ts';
+import { type Outcome, type Refused, refuse } from './outcomes.ts';
+import { type Context, postingOf } from './posting.ts';
+import { negate } from './quantity.ts';
+import {
+  hasExpired,
+  heldOf,
+  type Reservation,
+  type ReservationLine,
+  type ReversibleMovement,
+  type ReversiblePosting,
+  type Stock,
+} from './stock.ts';
+
+export function decideReversal(stock: Stock, command: ReversalCommand, context: Context): Outcome {
+  const original = stock.postings.get(command.posting);
+  if (!original) return refuse({ code: 'not-found', resource: 'posting', id: command.posting });
+  const irreversible = refuseIrreversible(original);
+  if (irreversible) return irreversible;
+  const movements = original.movements.map(oppositeOf);
+  const taken = takeBack(stock, original, movements, context.now);
+  if (taken && 'posted' in taken) return taken;
+  const changes = movements.map(({ warehouse, product, onHandChange, reservedChange }) =>
+    changeOf(levelOf(stock, warehouse, product), onHandChange, reservedChange),
+  );
+  const refused = refuseChanges(stock, changes);
+  if (refused) return refused;
+  const { type, reason } = command;
+  const subject = { type, reason, reservation: original.reservation, reverses: original.id };
+  const posting = postingOf(stock, context, subject, command, changes);
+  return taken ? { posted: true, posting, reservation: taken } : { posted: true, posting };
+}
+
+function refuseIrreversible(original: ReversiblePosting): Refused | undefined {
+  const { id, type, reservation, reversedBy } = original;
+  if (type === 'expiry') {
+    return refuse({ code: 'reservation-expired', reservation: reservation ?? '' });
+  }
+  if (type === 'reservation-extend') {
+    const detail = 'An extension moved no stock and cannot be reversed';
+    return refuse({ code: 'validation-failed', errors: [{ path: '$.posting', detail }] });
+  }
+  if (reversedBy === null) return undefined;
+  return refuse({ code: 'already-reversed', posting: id, reversal: reversedBy });
+}
+
+function oppositeOf(movement: ReversibleMovement): ReversibleMovement {
+  const { warehouse, product } = movement;
+  const onHandChange = negate(movement.onHandChange);
+  return { warehouse, product, onHandChange, reservedChange: negate(movement.reservedChange) };
+}
+
+/** @returns the reservation's state after the movements; undefined if the posting has none */
+function takeBack(
+  stock: Stock,
+  original: ReversiblePosting,
+  movements: readonly ReversibleMovement[],
+  now: number,
+): Reservation | Refused | undefined {
+  if (original.reservation === null) return undefined;
+  const reservation = stock.reservations.get(original.reservation);
+  if (!reservation) throw new Error(`The reservation ${original.reservation} was not loaded`);
+  if (hasExpired(reservation, now)) {
+    return refuse({ code: 'reservation-expired', reservation: reservation.id });
+  }
+  const byProduct = new Map(movements.map((movement) => [movement.product, movement]));
+  const lines = reservation.lines.map((line) => {
+    const movement = byProduct.get(line.product);
+    return movement ? lineAfter(line, movement) : line;
+  });
+  if (lines.some((line) => Math.min(line.shipped, line.released, heldOf(line)) < 0)) {
+    return refuse({ code: 'reservation-closed', reservation: reservation.id });
+  }
+  return { ...reservation, lines };
+}
+
+/**
+ * Units that leave `reserved` were shipped if they left `onHand` with it, else released; units that
+ * come back to it come back from there. A reversed reservation thus counts as released.
+ */
+function lineAfter(line: ReservationLine, movement: ReversibleMovement): ReservationLine {
+  const left = negate(movement.reservedChange);
+  return movement.onHandChange === 0
+    ? { ...line, released: line.released + left }
+    : { ...line, shipped: line.shipped + left };
+}
