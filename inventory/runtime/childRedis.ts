@@ -1,0 +1,145 @@
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { type Guarded, startGuarded } from './guardian.ts';
+import { reasonOf, StartError } from './startError.ts';
+
+export interface ChildRedis {
+  /** `unix://…`, as node-redis takes it. */
+  url: string;
+  /** Resolves with a line that says so when Redis ends without having been told to. */
+  failed: Promise<string>;
+  /** Waits for the end; safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/** Redis holds nothing to save, so it has no reason to take longer. */
+const PATIENCE_SECONDS = 3;
+
+/** Bound on the start of an empty Redis, and the pause between looks at its socket. */
+const READY_WAIT_MS = 10_000;
+const READY_POLL_MS = 10;
+
+/** The Redis or Valkey server on PATH, or undefined. */
+export function findRedisServer(searchPath = process.env.PATH ?? ''): string | undefined {
+  const folders = searchPath.split(path.delimiter).filter(path.isAbsolute);
+  const names = ['redis-server', 'valkey-server'];
+  return folders.flatMap((dir) => names.map((name) => path.join(dir, name))).find(isExecutable);
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs the Redis that is installed here as a child, for claims and locks.
+ *
+ * It listens on a unix socket in a folder that only we can enter, and on no port; it ends with this
+ * process however that ends. It is empty at every start: claims and locks are leases, and PostgreSQL
+ * holds everything that must survive.
+ * @returns undefined when neither Redis nor Valkey is on PATH
+ * @throws StartError when it is there and does not start
+ */
+export async function startChildRedis(options: {
+  /** Takes one line about what happens. */
+  log: (line: string) => void;
+  /** Where to look, default the PATH of this process. */
+  searchPath?: string;
+}): Promise<ChildRedis | undefined> {
+  const command = findRedisServer(options.searchPath);
+  if (command === undefined) return undefined;
+  const server = await startRedis(command, makeRedisDir());
+  options.log(`${path.basename(command)} runs as a child`);
+  return { url: server.url, ...lifeOf(server) };
+}
+
+/** A private folder with a path that leaves room for a socket's name: 104 bytes hold it all. */
+export function makeRedisDir(): string {
+  const parent = Buffer.byteLength(os.tmpdir()) <= 70 ? os.tmpdir() : '/tmp';
+  return mkdtempSync(path.join(parent, 'onhand-'));
+}
+
+/** Starts one empty server in a private folder, which goes when the server does. */
+export async function startRedis(
+  command: string,
+  privateDir: string,
+): Promise<Guarded & { url: string }> {
+  const socket = path.join(privateDir, 'redis.sock');
+  try {
+    const server = await startAccepting(command, privateDir, socket);
+    return Object.assign(server, { url: `unix://${socket}` });
+  } catch (error) {
+    rmSync(privateDir, { recursive: true, force: true });
+    throw new StartError(`${command} did not start: ${reasonOf(error)}`);
+  }
+}
+
+async function startAccepting(
+  command: string,
+  privateDir: string,
+  socket: string,
+): Promise<Guarded> {
+  const server = await startGuarded({
+    command,
+    args: redisArguments(privateDir, socket),
+    stopSignal: 'TERM',
+    forceSignal: 'KILL',
+    patienceSeconds: PATIENCE_SECONDS,
+    privateDir,
+    output: 'ignore',
+  });
+  const deadline = Date.now() + READY_WAIT_MS;
+  while (server.running && !(await isAccepting(socket))) {
+    if (Date.now() > deadline) void server.stop();
+    await Promise.race([setTimeout(READY_POLL_MS), server.exited]);
+  }
+  if (!server.running) throw new Error(`it ended with ${await server.exited}`);
+  return server;
+}
+
+function redisArguments(dir: string, socket: string): string[] {
+  const settings = {
+    port: '0',
+    unixsocket: socket,
+    unixsocketperm: '700',
+    // Leases are worth nothing after a restart, and a fork to save them would cost memory.
+    save: '',
+    appendonly: 'no',
+    dir,
+    // Claims expire by themselves; far above what the settings allow to be in flight.
+    maxmemory: '256mb',
+    // Under pressure the leases nearest their end go first; PostgreSQL decides without them.
+    'maxmemory-policy': 'volatile-ttl',
+  };
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+}
+
+function isAccepting(socket: string): Promise<boolean> {
+  if (!existsSync(socket)) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const connection = net.connect(socket);
+    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    connection.once('connect', () => connection.destroy());
+  });
+}
+
+function lifeOf(server: { exited: Promise<string>; stop(): Promise<string> }) {
+  let stopping = false;
+  const failed = new Promise<string>((resolve) => {
+    void server.exited.then((how) => {
+      if (!stopping) resolve(`Redis ended by itself (${how})`);
+    });
+  });
+  const stop = async () => {
+    stopping = true;
+    await server.stop();
+  };
+  return { failed, stop };
+}
