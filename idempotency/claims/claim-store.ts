@@ -1,0 +1,49 @@
+import type { IdempotencyRecord } from '../answer.ts';
+
+/** One attempt to execute one request. */
+export interface Claim {
+  scope: string;
+  key: string;
+  fingerprint: string;
+  /** Unique per attempt, {@link ownerLength} characters; whoever holds it owns the claim. */
+  owner: string;
+}
+
+export type ClaimResult =
+  | { state: 'claimed' }
+  /** Another owner runs it; its lease ends after `leaseMs` unless renewed. */
+  | { state: 'in-flight'; fingerprint: string; leaseMs: number }
+  | { state: 'completed'; record: IdempotencyRecord };
+
+/**
+ * Short-lived claims on keys, and the answers of late.
+ *
+ * A key is free, claimed (by one owner, until its lease ends) or completed (until its answer's time
+ * to live ends). Every change compares the owner: an owner whose lease ended changes nothing.
+ * A store may lose everything at any time; that costs speed, never correctness, where records are
+ * kept in a database. Errors reject; a store never hangs.
+ */
+export interface ClaimStore {
+  /** free → claimed. Claiming again with one's own token succeeds and renews the lease. */
+  claim(claim: Claim, leaseMs: number): Promise<ClaimResult>;
+  /** claimed by this owner → completed for `ttlMs`. @returns false when the claim was lost */
+  complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean>;
+  /** claimed by this owner → free. @returns false when the claim was lost */
+  release(claim: Claim): Promise<boolean>;
+  /** Extends leases to `leaseMs` from now. @returns per claim, false when it was lost */
+  renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]>;
+  /** Looks without claiming. */
+  peek(scope: string, key: string): Promise<ClaimResult | undefined>;
+  /**
+   * Calls `wake` whenever the key may have been completed or released. Best effort: a caller polls
+   * as well. Resolves once listening; the function it resolves to stops it.
+   */
+  watch(scope: string, key: string, wake: () => void): Promise<() => void>;
+  /** Rejects while the store cannot be used. */
+  ping(): Promise<void>;
+  /** Frees connections that the store opened itself. */
+  close(): Promise<void>;
+}
+
+/** Characters of an owner token. */
+export const ownerLength = 24;

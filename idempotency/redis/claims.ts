@@ -1,0 +1,247 @@
+import type { IdempotencyRecord } from '../answer.ts';
+import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
+import { keyId } from '../key-id.ts';
+import { Coalescer } from './coalescer.ts';
+import type { RedisArgument, RedisConnection } from './connection.ts';
+import { Deadlines } from './deadlines.ts';
+import { type NodeRedisClient, nodeRedis } from './node-redis.ts';
+import {
+  claimScript,
+  completeScript,
+  discardScript,
+  peekScript,
+  releaseScript,
+  renewScript,
+  type Script,
+} from './scripts.ts';
+import { decodeClaim, decodeRecord, encodeClaim, encodeRecord } from './value.ts';
+
+export interface RedisClaimsOptions {
+  /** First part of every key: `prefix:{scope}:key`. Default `idempotency`. */
+  prefix?: string;
+  /**
+   * Longest wait for a reply of Redis, in milliseconds. Default 200: a hundred times a usual reply,
+   * and well below what a client waits. Beyond it the call fails and counts as unanswered.
+   */
+  commandTimeoutMs?: number;
+}
+
+/** Most claims of unknown outcome remembered; more are left to their lease. */
+const doubtfulMax = 10_000;
+
+interface Completion extends Claim {
+  record: IdempotencyRecord;
+  ttlMs: number;
+}
+
+/**
+ * Claims in Redis ≥ 7 (or Valkey), over a connected node-redis client or a {@link RedisConnection}.
+ *
+ * What arrives within one tick is sent as one script call per scope. A value costs 76 bytes plus the
+ * answer. Errors reject, after `commandTimeoutMs` at the latest (twice that where a lost connection
+ * was retried).
+ */
+export function redisClaims(
+  client: NodeRedisClient | RedisConnection,
+  options: RedisClaimsOptions = {},
+): ClaimStore {
+  return new RedisClaims('evaluate' in client ? client : nodeRedis(client), options);
+}
+
+class RedisClaims implements ClaimStore {
+  private readonly connection: RedisConnection;
+  private readonly prefix: string;
+  private readonly timeoutMs: number;
+  private readonly deadlines: Deadlines;
+  private readonly completions: Coalescer<Completion>;
+  private readonly releases: Coalescer<Claim>;
+  private readonly claims: Coalescer<Claim & { leaseMs: number }>;
+  /** Claims that were sent and not answered: Redis may hold them under a token nobody uses. */
+  private readonly doubtful = new Map<string, Claim>();
+  private scheduled = false;
+
+  constructor(connection: RedisConnection, options: RedisClaimsOptions) {
+    this.connection = connection;
+    this.prefix = options.prefix ?? 'idempotency';
+    this.timeoutMs = options.commandTimeoutMs ?? 200;
+    this.deadlines = new Deadlines(this.timeoutMs);
+    const schedule = () => this.schedule();
+    this.completions = new Coalescer((items) => this.sendCompletions(items), schedule);
+    this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
+    this.claims = new Coalescer((items) => this.sendClaims(items), schedule);
+  }
+
+  async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
+    if (this.doubtful.size > 0) this.settleDoubtful(claim);
+    const { scope, key, fingerprint, owner } = claim;
+    let reply: unknown;
+    try {
+      reply = await this.claims.add({ scope, key, fingerprint, owner, leaseMs });
+    } catch (error) {
+      if (this.doubtful.size < doubtfulMax) this.doubtful.set(keyId(scope, key), claim);
+      throw error;
+    }
+    if (reply === null) return { state: 'claimed' };
+    const held = readReply(reply);
+    if (held) return held;
+    // The key is ours by name, so what nobody can read is of no use to anybody.
+    await this.call(discardScript, [this.keyOf(claim)], [reply as Buffer]);
+    reply = await this.claims.add({ scope, key, fingerprint, owner, leaseMs });
+    const next = reply === null ? ({ state: 'claimed' } as const) : readReply(reply);
+    if (!next) throw new Error('Redis keeps returning a value that cannot be read.');
+    return next;
+  }
+
+  async complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
+    this.forget(claim);
+    const { scope, key, fingerprint, owner } = claim;
+    return (await this.completions.add({ scope, key, fingerprint, owner, record, ttlMs })) === 1;
+  }
+
+  async release(claim: Claim): Promise<boolean> {
+    this.forget(claim);
+    return (await this.releases.add(claim)) === 1;
+  }
+
+  async renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]> {
+    const renewals = new Coalescer<Claim>(
+      (items) => {
+        const owners = items.map((claim) => claim.owner);
+        return this.call(renewScript, this.keysOf(items), [String(leaseMs), ...owners]);
+      },
+      () => {},
+    );
+    const replies = claims.map((claim) => renewals.add(claim));
+    renewals.flush();
+    return (await Promise.all(replies)).map((reply) => reply === 1);
+  }
+
+  async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
+    const reply = await this.call(peekScript, [this.keyOf({ scope, key })], []);
+    if (!Array.isArray(reply)) return undefined;
+    return readReply(reply) ?? readReply(reply[0]);
+  }
+
+  async watch(scope: string, key: string, wake: () => void): Promise<() => void> {
+    const channel = this.keyOf({ scope, key });
+    const subscribed = this.connection.subscribe(channel, wake);
+    const stop = () => {
+      subscribed.then(() => this.connection.unsubscribe(channel, wake)).catch(() => {});
+    };
+    await this.deadlines.bound(subscribed).catch((error) => {
+      stop();
+      throw error;
+    });
+    return stop;
+  }
+
+  async ping(): Promise<void> {
+    if (!this.connection.ready) throw new Error('Redis is not connected.');
+    await this.deadlines.bound(this.connection.ping());
+  }
+
+  async close(): Promise<void> {
+    this.flush();
+    this.deadlines.close();
+    await this.connection.close();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    // After the poll phase: every request that was readable in this tick has claimed by then.
+    setImmediate(() => this.flush());
+  }
+
+  /** In this order, so that what a tick frees can be claimed in the same tick. */
+  private flush(): void {
+    this.scheduled = false;
+    this.completions.flush();
+    this.releases.flush();
+    this.claims.flush();
+  }
+
+  private sendClaims(items: readonly (Claim & { leaseMs: number })[]): Promise<unknown> {
+    const args = [String(items[0]?.leaseMs)];
+    for (const item of items) args.push(encodeClaim(item));
+    return this.callAgain(claimScript, this.keysOf(items), args);
+  }
+
+  private sendCompletions(items: readonly Completion[]): Promise<unknown> {
+    const values = items.map((item) => encodeRecord(item.record));
+    const args: RedisArgument[] = [
+      values.length === 1 ? (values[0] as Buffer) : Buffer.concat(values),
+    ];
+    items.forEach((item, i) => {
+      args.push(item.owner, String((values[i] as Buffer).length), String(Math.ceil(item.ttlMs)));
+    });
+    return this.call(completeScript, this.keysOf(items), args);
+  }
+
+  private sendReleases(items: readonly Claim[]): Promise<unknown> {
+    return this.call(
+      releaseScript,
+      this.keysOf(items),
+      items.map((claim) => claim.owner),
+    );
+  }
+
+  private call(script: Script, keys: string[], args: RedisArgument[]): Promise<unknown> {
+    // A client that is not connected would queue the command and send it when nobody waits for it.
+    if (!this.connection.ready) return Promise.reject(new Error('Redis is not connected.'));
+    return this.deadlines.bound(this.connection.evaluate(script, keys, args));
+  }
+
+  /** A lost connection leaves open whether the claim was made; the same owner may ask again. */
+  private async callAgain(script: Script, keys: string[], args: RedisArgument[]): Promise<unknown> {
+    try {
+      return await this.call(script, keys, args);
+    } catch (error) {
+      if (this.connection.ready || !isDisconnection(error)) throw error;
+      return this.deadlines.bound(this.connection.evaluate(script, keys, args, this.timeoutMs));
+    }
+  }
+
+  /** Frees what an unanswered claim on this key may hold; sent ahead of the claim that follows. */
+  private settleDoubtful(claim: Claim): void {
+    const id = keyId(claim.scope, claim.key);
+    const stale = this.doubtful.get(id);
+    if (!stale) return;
+    this.doubtful.delete(id);
+    if (stale.owner !== claim.owner) this.releases.add(stale).catch(() => {});
+  }
+
+  private forget(claim: Claim): void {
+    if (this.doubtful.size > 0) this.doubtful.delete(keyId(claim.scope, claim.key));
+  }
+
+  private keysOf(items: readonly { scope: string; key: string }[]): string[] {
+    return items.map((item) => this.keyOf(item));
+  }
+
+  private keyOf({ scope, key }: { scope: string; key: string }): string {
+    return `${this.prefix}:{${hashTag(scope)}}:${key}`;
+  }
+}
+
+/** Braces would end the hash tag early and let two scopes share a key. */
+function hashTag(scope: string): string {
+  if (scope !== '' && !/[{}%]/.test(scope)) return scope;
+  return `%${scope.replace(/[{}%]/g, (c) => `%${c.charCodeAt(0).toString(16)}`)}`;
+}
+
+function isDisconnection(error: unknown): boolean {
+  return (
+    error instanceof Error && /clos|disconnect|ECONN|EPIPE/i.test(`${error.name} ${error.message}`)
+  );
+}
+
+function readReply(reply: unknown): ClaimResult | undefined {
+  if (Buffer.isBuffer(reply)) {
+    const record = decodeRecord(reply);
+    return record && { state: 'completed', record };
+  }
+  const [value, leaseMs] = reply as [Buffer, number];
+  const fingerprint = Buffer.isBuffer(value) ? decodeClaim(value) : undefined;
+  return fingerprint === undefined ? undefined : { state: 'in-flight', fingerprint, leaseMs };
+}

@@ -1,0 +1,27 @@
+import type { Script } from './scripts.ts';
+
+export type RedisArgument = string | Buffer;
+
+/** What the Redis store needs of a client; `nodeRedis` makes one. */
+export interface RedisConnection {
+  /** Whether a command would be sent now rather than queued for a reconnection. */
+  readonly ready: boolean;
+  /**
+   * Runs a script, by its hash where the server knows it.
+   *
+   * @param withinMs send even when not ready, but not later than this
+   * @returns bulk strings as Buffers, integers as numbers, nil as null
+   */
+  evaluate(
+    script: Script,
+    keys: readonly string[],
+    args: readonly RedisArgument[],
+    withinMs?: number,
+  ): Promise<unknown>;
+  /** Listens on a channel, over a connection of its own that is opened at first use. */
+  subscribe(channel: string, listener: () => void): Promise<void>;
+  unsubscribe(channel: string, listener: () => void): Promise<void>;
+  ping(): Promise<unknown>;
+  /** Closes what this opened itself, not the client it was given. */
+  close(): Promise<void>;
+}
