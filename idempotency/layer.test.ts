@@ -271,7 +271,7 @@ test('a local answer ends with its record, and with the cache time', async () =>
 });
 
 test('the local cache is bounded in bytes', async () => {
-  const layer = layerOn(memoryClaims({ answerBytesMax: 0 }), { recentBytesMax: 3_000 });
+  const layer = layerOn(memoryClaims({ answerBytesMax: 0 }), { recentBytesMax: 5_000 });
   const [first, second] = [request(), request()];
   await layer.execute(first, recorded('one'));
   for (let i = 0; i < 5; i++) await layer.execute(request(), recorded('other'));
