@@ -44,8 +44,8 @@ const FORCE_SECONDS = 10;
  * $1 stop signal, $2 seconds of patience, $3 force signal, $4 seconds after it, $5 private folder,
  * then the command. Exits with the code of the command.
  *
- * The watcher's USR1 is its own to die of until the pipe has ended; from then on it takes its sleep
- * with it, so that nothing is left behind. SIGINT is ignored in what a shell puts in the background,
+ * The watcher dies of USR1 until the pipe has ended; from then on it takes its sleep with it, so that
+ * nothing is left behind. It looks for the server every second, in case the shell was killed. SIGINT is ignored in what a shell puts in the background,
  * which is why only servers that install their own handlers belong here.
  */
 const SCRIPT = `
@@ -60,9 +60,12 @@ server=$!
   sleeper=
   trap 'kill -s KILL $sleeper; exit 0' USR1
   kill -s "$stop" "$server"
-  sleep "$patience" & sleeper=$!
-  wait "$sleeper"
-  kill -s "$force" "$server"
+  while [ "$patience" -gt 0 ] && kill -s 0 "$server"; do
+    sleep 1 & sleeper=$!
+    wait "$sleeper"
+    patience=$((patience - 1))
+  done
+  kill -s "$force" "$server" || exit 0
   sleep "$grace" & sleeper=$!
   wait "$sleeper"
   kill -s KILL "$server"

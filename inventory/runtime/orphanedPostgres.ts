@@ -1,15 +1,16 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { commandLine } from './processes.ts';
+import { commandLine, processIdentity } from './processes.ts';
 import { StartError } from './startError.ts';
 
 /**
  * How long a start waits for the PostgreSQL that a killed service left behind.
  *
- * The guardian gives it 10 s for an orderly end; what comes after that takes a moment.
+ * It gets 10 s for an orderly end, from its guardian or from us; being cut off then takes moments.
  */
 export const ORPHAN_WAIT_MS = 15_000;
+const ORPHAN_PATIENCE_MS = 10_000;
 
 /** It is nobody's child here, so its end sends us no signal. */
 const POLL_MS = 50;
@@ -20,63 +21,78 @@ const NO_PID = 2_147_483_647;
 /**
  * Waits until no PostgreSQL runs on the cluster. Call it only while holding the data directory.
  *
- * A server found here belongs to a service that died. Its guardian is stopping it; in case the
- * guardian was killed as well, it is asked again, which changes nothing for one that is stopping.
- * @throws StartError when it is still there after {@link ORPHAN_WAIT_MS}
+ * A server of ours that is found here belongs to a service that died. Its guardian is stopping it;
+ * in case that was killed as well, it is asked again, which changes nothing for one that is stopping.
+ * @throws StartError when it is still there after {@link ORPHAN_WAIT_MS}, and when it is not ours
  */
 export async function awaitOrphan(cluster: string, log: (line: string) => void): Promise<void> {
   const file = path.join(cluster, 'postmaster.pid');
-  const [pidLine, , , , socketDir] = readLines(file);
+  if (!existsSync(file)) return;
+  // Its lines: pid, data directory, start time, port, socket directory, … (storage/pidfile.h).
+  const [pidLine, , , , socketDir = ''] = readFileSync(file, 'utf8').split('\n');
   const pid = Number(pidLine);
-  if (!pidLine || !pid) return;
-  if (isPostmaster(pid, cluster)) {
+  if (runsOn(cluster, pid)) {
+    requireOurs(cluster, pid);
     log(`waiting for the PostgreSQL of a service that died (pid ${pid}) to stop`);
-    stopOrphan(pid);
-    await gone(pid, cluster);
+    await end(cluster, pid);
+  } else {
+    disown(file);
   }
-  neutralise(file, pid, cluster);
-  if (socketDir && path.basename(socketDir).startsWith('onhand-')) {
+  if (path.basename(socketDir).startsWith('onhand-')) {
     rmSync(socketDir, { recursive: true, force: true });
   }
 }
 
-function readLines(file: string): string[] {
-  return existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
-}
-
-function isPostmaster(pid: number, cluster: string): boolean {
-  return commandLine(pid).includes(` -D ${cluster} `);
-}
-
-function stopOrphan(pid: number): void {
+/** PostgreSQL works in its data directory; where we may not see that, its command line names it. */
+function runsOn(cluster: string, pid: number): boolean {
+  if (processIdentity(pid) === undefined) return false;
   try {
-    process.kill(pid, 'SIGINT');
+    return readlinkSync(`/proc/${pid}/cwd`) === cluster;
+  } catch {
+    return commandLine(pid).includes(cluster);
+  }
+}
+
+function requireOurs(cluster: string, pid: number): void {
+  if (commandLine(pid).includes('cluster_name=onhand')) return;
+  throw new StartError(`the database in ${cluster} is in use by another PostgreSQL (pid ${pid})`);
+}
+
+async function end(cluster: string, pid: number): Promise<void> {
+  signal(pid, 'SIGINT');
+  if (await hasEnded(cluster, pid, ORPHAN_PATIENCE_MS)) return;
+  signal(pid, 'SIGQUIT');
+  if (await hasEnded(cluster, pid, ORPHAN_WAIT_MS - ORPHAN_PATIENCE_MS)) return;
+  throw new StartError(
+    `a PostgreSQL of a service that died (pid ${pid}) still runs on ${cluster} ` +
+      `after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
+  );
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
   } catch {
     // It ended since we looked.
   }
 }
 
 /** The process is watched, not its file: a killed one leaves that behind. */
-async function gone(pid: number, cluster: string): Promise<void> {
-  const deadline = Date.now() + ORPHAN_WAIT_MS;
-  while (isPostmaster(pid, cluster)) {
-    const leftMs = deadline - Date.now();
-    if (leftMs <= 0) {
-      throw new StartError(
-        `a PostgreSQL of a service that died (pid ${pid}) still runs on ${cluster} ` +
-          `after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
-      );
-    }
-    await setTimeout(Math.min(leftMs, POLL_MS));
+async function hasEnded(cluster: string, pid: number, waitMs: number): Promise<boolean> {
+  const deadline = Date.now() + waitMs;
+  while (runsOn(cluster, pid)) {
+    if (Date.now() > deadline) return false;
+    await setTimeout(POLL_MS);
   }
+  return true;
 }
 
 /**
- * A stale file whose pid now belongs to somebody else would make PostgreSQL refuse for ever. Only
- * the pid is replaced: the rest of the file lets PostgreSQL see backends that outlived theirs.
+ * The pid of a stale file may belong to somebody else by now, or to a zombie that nobody reaps, as in
+ * many containers: PostgreSQL would take either for a live server and refuse for ever. Only the pid
+ * is replaced: by the rest of the file PostgreSQL finds backends that outlived their postmaster.
  */
-function neutralise(file: string, pid: number, cluster: string): void {
-  const [found, ...rest] = readLines(file);
-  if (found === undefined || Number(found) !== pid || isPostmaster(pid, cluster)) return;
+function disown(file: string): void {
+  const [, ...rest] = readFileSync(file, 'utf8').split('\n');
   writeFileSync(file, [String(NO_PID), ...rest].join('\n'));
 }

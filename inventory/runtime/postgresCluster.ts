@@ -6,6 +6,7 @@ import {
   fstatSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -17,6 +18,9 @@ import { StartError } from './startError.ts';
 
 /** Bytes of log after which a start begins a new one; the one before is kept as `.1`. */
 const LOG_BYTES_MAX = 10 * 1024 * 1024;
+
+/** Start of the name of a cluster that initdb is making, or was when its service died. */
+const DRAFT = 'initdb-';
 
 /** The log of PostgreSQL and initdb in the data directory. */
 export interface PostgresLog {
@@ -62,7 +66,10 @@ export async function ensureCluster(home: PostgresHome, log: PostgresLog): Promi
     requireMajor(cluster, home.binaries.major);
     return cluster;
   }
-  const draft = mkdtempSync(path.join(home.folder, 'initdb-'));
+  for (const name of readdirSync(home.folder).filter((entry) => entry.startsWith(DRAFT))) {
+    rmSync(path.join(home.folder, name), { recursive: true, force: true });
+  }
+  const draft = mkdtempSync(path.join(home.folder, DRAFT));
   try {
     if (home.account) chownSync(draft, home.account.uid, home.account.gid);
     await initdb(home, draft, log);

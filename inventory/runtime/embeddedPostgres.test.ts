@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import pg from 'pg';
+import { waitFor } from '../../fixtures/condition.ts';
+import { makeTestFolder } from '../../fixtures/folder.ts';
+import { runScript, type Script } from '../../fixtures/script.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embeddedPostgres.ts';
+import { processIdentity } from './processes.ts';
+
+/** A service that holds the data directory: prints the URL, notes what reaches it, never ends. */
+const SERVICE = `
+  import { startEmbeddedPostgres } from '/inventory/runtime/embeddedPostgres.ts';
+  process.on('SIGINT', () => console.log('interrupted'));
+  const { url } = await startEmbeddedPostgres({ dataDir: process.env.DATA_DIR, log: () => {} });
+  console.log(url);
+`;
+
+test('stock written before a stop is there after the next start', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const first = await start(t, dataDir);
+  await query(first.url, 'CREATE TABLE stock AS SELECT 7 AS units');
+  const socketDir = socketDirOf(first.url);
+  assert.equal(statSync(socketDir).mode & 0o777, 0o700);
+  await first.stop();
+  await first.stop();
+  assert.equal(existsSync(socketDir), false);
+  assert.equal(existsSync(path.join(dataDir, 'service.pid')), false);
+  const second = await start(t, dataDir);
+  assert.deepEqual(await query(second.url, 'SELECT units FROM stock'), [{ units: 7 }]);
+});
+
+test('it is durable, checked by checksums, in UTF-8, and listens on no port', async (t) => {
+  const { url } = await start(t, path.join(makeTestFolder(t), 'data'));
+  const names = ['fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums'];
+  const on = names.map((name) => `current_setting('${name}')`).join(', ');
+  const [row] = await query(
+    url,
+    `SELECT ARRAY[${on}] AS durable, current_setting('listen_addresses') AS addresses,
+       current_setting('server_encoding') AS encoding, current_database() AS database`,
+  );
+  assert.deepEqual(row, {
+    durable: ['on', 'on', 'on', 'on'],
+    addresses: '',
+    encoding: 'UTF8',
+    database: 'onhand',
+  });
+});
+
+test('kill -9 of the service ends PostgreSQL, and the next start has what was committed', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const { service, url } = await startInProcess(t, dataDir);
+  await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
+  const postmaster = postmasterOf(dataDir);
+  service.signal('SIGKILL');
+  await waitFor('PostgreSQL ends', () => processIdentity(postmaster) === undefined);
+  await waitFor('its socket folder goes', () => !existsSync(socketDirOf(url)));
+  const next = await start(t, dataDir);
+  assert.deepEqual(await query(next.url, 'SELECT units FROM stock'), [{ units: 7 }]);
+});
+
+test('a start right after kill -9 of the service waits for its PostgreSQL', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const { service } = await startInProcess(t, dataDir);
+  service.signal('SIGKILL');
+  await service.ended;
+  const next = await start(t, dataDir);
+  assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+test('kill -9 of the service, the guardian and PostgreSQL at once loses nothing', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const { service, url } = await startInProcess(t, dataDir);
+  await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
+  const postmaster = postmasterOf(dataDir);
+  killGuardian(postmaster);
+  process.kill(postmaster, 'SIGKILL');
+  service.signal('SIGKILL');
+  await service.ended;
+  const next = await start(t, dataDir);
+  assert.deepEqual(await query(next.url, 'SELECT units FROM stock'), [{ units: 7 }]);
+  assert.equal(existsSync(socketDirOf(url)), false);
+});
+
+test('a PostgreSQL that lost its service and its guardian is ended by the next start', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const { service } = await startInProcess(t, dataDir);
+  const postmaster = postmasterOf(dataDir);
+  killGuardian(postmaster);
+  service.signal('SIGKILL');
+  await service.ended;
+  const lines: string[] = [];
+  const next = await start(t, dataDir, (line) => lines.push(line));
+  assert.match(lines.join('\n'), new RegExp(`pid ${postmaster}`));
+  assert.notEqual(postmasterOf(dataDir), postmaster);
+  assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+test('Ctrl-C to the process group reaches the service and not PostgreSQL', async (t) => {
+  const { service, url } = await startInProcess(t, path.join(makeTestFolder(t), 'data'));
+  const session = await connect(t, url);
+  process.kill(-service.pid, 'SIGINT');
+  assert.equal(await service.nextLine(), 'interrupted');
+  assert.deepEqual((await session.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
+});
+
+test('a second service on a live directory is refused with its path and the pid', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const { service, url } = await startInProcess(t, dataDir);
+  await assert.rejects(start(t, dataDir), {
+    name: 'StartError',
+    message: `the data directory ${dataDir} is in use by the service with pid ${service.pid}`,
+  });
+  assert.deepEqual(await query(url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+test('a postmaster.pid whose pid belongs to another process now does not stop a start', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  await (await start(t, dataDir)).stop();
+  const cluster = clusterOf(dataDir);
+  // Of the database's own user: one of another user is stale to PostgreSQL by itself.
+  const stranger = runScript(t, `console.log('up'); setInterval(() => {}, 1_000);`, {
+    wrapper: asUser(statSync(cluster).uid),
+  });
+  assert.equal(await stranger.nextLine(), 'up', stranger.errors());
+  const stale = [stranger.pid, cluster, 1, 5432, '/nowhere', '', '', 'ready', ''];
+  writeFileSync(path.join(cluster, 'postmaster.pid'), stale.join('\n'));
+  const next = await start(t, dataDir);
+  assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+test('an end of PostgreSQL that nobody asked for is told, and frees the directory', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  const server = await start(t, dataDir);
+  process.kill(postmasterOf(dataDir), 'SIGKILL');
+  assert.match(await server.failed, /^PostgreSQL ended by itself \(code 137\)/);
+  const next = await start(t, dataDir);
+  assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+function start(t: TestContext, dataDir: string, log: (line: string) => void = () => {}) {
+  return startEmbeddedPostgres({ dataDir, log }).then((server: EmbeddedPostgres) => {
+    t.after(() => server.stop());
+    return server;
+  });
+}
+
+async function startInProcess(
+  t: TestContext,
+  dataDir: string,
+): Promise<{ service: Script; url: string }> {
+  const service = runScript(t, SERVICE, { env: { DATA_DIR: dataDir } });
+  const url = await service.nextLine();
+  assert.ok(url, service.errors());
+  return { service, url };
+}
+
+function asUser(uid: number): string[] {
+  if (uid === process.getuid?.()) return [];
+  return ['setpriv', `--reuid=${uid}`, '--clear-groups'];
+}
+
+function clusterOf(dataDir: string): string {
+  return realpathSync(path.join(dataDir, 'postgres', 'data'));
+}
+
+function postmasterOf(dataDir: string): number {
+  return Number.parseInt(readFileSync(path.join(clusterOf(dataDir), 'postmaster.pid'), 'utf8'), 10);
+}
+
+/** The shell that waits for the server, and the part of it that reads the pipe. */
+function killGuardian(postmaster: number): void {
+  const status = readFileSync(`/proc/${postmaster}/status`, 'utf8');
+  const shell = Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]);
+  const children = readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').trim().split(' ');
+  const watchers = children.map(Number).filter((pid) => pid !== postmaster);
+  for (const pid of [shell, ...watchers]) process.kill(pid, 'SIGKILL');
+}
+
+function socketDirOf(url: string): string {
+  return new URL(url).searchParams.get('host') ?? '';
+}
+
+async function connect(t: TestContext, url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => {});
+  t.after(() => client.end());
+  await client.connect();
+  return client;
+}
+
+async function query(url: string, sql: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  return (await client.query(sql).finally(() => client.end())).rows;
+}
