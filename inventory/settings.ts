@@ -69,7 +69,7 @@ export type Settings = Readonly<Values>;
 const OPTIONAL = {
   databaseUrl: address({
     name: 'DATABASE_URL',
-    schemes: ['postgres', 'postgresql', 'socket'],
+    schemes: ['postgres', 'postgresql'],
     description: 'PostgreSQL 15 to 18. Not set: an embedded one, its data in `ONHAND_DATA_DIR`.',
   }),
   redisUrl: address({
@@ -102,7 +102,7 @@ const REQUIRED = {
     default: '127.0.0.1',
     unit: 'address',
     bounds: 'an IP address or a host name',
-    matches: /^[A-Za-z0-9.:_-]{1,253}$/,
+    matches: /^[A-Za-z0-9.:_%-]{1,253}$/,
     description: 'Address to listen on; `0.0.0.0` or `::` for all.',
   }),
   dataDir: {

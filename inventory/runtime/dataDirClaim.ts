@@ -39,12 +39,20 @@ function create(file: string, own: string): boolean {
   const draft = `${file}.${randomUUID()}`;
   try {
     writeFileSync(draft, own, { mode: 0o600 });
+    return linkTo(file, draft);
+  } catch (error) {
+    const dir = path.dirname(file);
+    throw new StartError(`cannot write to the data directory ${dir}: ${reasonOf(error)}`);
+  }
+}
+
+function linkTo(file: string, draft: string): boolean {
+  try {
     linkSync(draft, file);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    const dir = path.dirname(file);
-    throw new StartError(`cannot write to the data directory ${dir}: ${reasonOf(error)}`);
+    throw error;
   } finally {
     rmSync(draft, { force: true });
   }
@@ -68,8 +76,8 @@ function refuseWhenLive(dataDir: string, found: string | undefined): void {
 
 function parse(found: string | undefined): Holder | undefined {
   try {
-    const { pid, identity } = JSON.parse(found ?? '') as Holder;
-    return { pid, identity };
+    const { pid, identity } = JSON.parse(found ?? '') as Partial<Holder>;
+    return pid && identity ? { pid, identity } : undefined;
   } catch {
     return undefined;
   }

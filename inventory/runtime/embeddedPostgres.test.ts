@@ -9,6 +9,9 @@ import { runScript, type Script } from '../../fixtures/script.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embeddedPostgres.ts';
 import { processIdentity } from './processes.ts';
 
+/** Finding the parts of a guardian takes proc(5). */
+const NEEDS_PROC = { skip: process.platform !== 'linux' && 'needs /proc' };
+
 /** A service that holds the data directory: prints the URL, notes what reaches it, never ends. */
 const SERVICE = `
   import { startEmbeddedPostgres } from '/inventory/runtime/embeddedPostgres.ts';
@@ -69,33 +72,41 @@ test('a start right after kill -9 of the service waits for its PostgreSQL', asyn
   assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
 });
 
-test('kill -9 of the service, the guardian and PostgreSQL at once loses nothing', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
-  const { service, url } = await startInProcess(t, dataDir);
-  await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
-  const postmaster = postmasterOf(dataDir);
-  killGuardian(postmaster);
-  process.kill(postmaster, 'SIGKILL');
-  service.signal('SIGKILL');
-  await service.ended;
-  const next = await start(t, dataDir);
-  assert.deepEqual(await query(next.url, 'SELECT units FROM stock'), [{ units: 7 }]);
-  assert.equal(existsSync(socketDirOf(url)), false);
-});
+test(
+  'kill -9 of the service, the guardian and PostgreSQL at once loses nothing',
+  NEEDS_PROC,
+  async (t) => {
+    const dataDir = path.join(makeTestFolder(t), 'data');
+    const { service, url } = await startInProcess(t, dataDir);
+    await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
+    const postmaster = postmasterOf(dataDir);
+    killGuardian(postmaster);
+    process.kill(postmaster, 'SIGKILL');
+    service.signal('SIGKILL');
+    await service.ended;
+    const next = await start(t, dataDir);
+    assert.deepEqual(await query(next.url, 'SELECT units FROM stock'), [{ units: 7 }]);
+    assert.equal(existsSync(socketDirOf(url)), false);
+  },
+);
 
-test('a PostgreSQL that lost its service and its guardian is ended by the next start', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
-  const { service } = await startInProcess(t, dataDir);
-  const postmaster = postmasterOf(dataDir);
-  killGuardian(postmaster);
-  service.signal('SIGKILL');
-  await service.ended;
-  const lines: string[] = [];
-  const next = await start(t, dataDir, (line) => lines.push(line));
-  assert.match(lines.join('\n'), new RegExp(`pid ${postmaster}`));
-  assert.notEqual(postmasterOf(dataDir), postmaster);
-  assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
-});
+test(
+  'a PostgreSQL that lost its service and its guardian is ended by the next start',
+  NEEDS_PROC,
+  async (t) => {
+    const dataDir = path.join(makeTestFolder(t), 'data');
+    const { service } = await startInProcess(t, dataDir);
+    const postmaster = postmasterOf(dataDir);
+    killGuardian(postmaster);
+    service.signal('SIGKILL');
+    await service.ended;
+    const lines: string[] = [];
+    const next = await start(t, dataDir, (line) => lines.push(line));
+    assert.match(lines.join('\n'), new RegExp(`pid ${postmaster}`));
+    assert.notEqual(postmasterOf(dataDir), postmaster);
+    assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
+  },
+);
 
 test('Ctrl-C to the process group reaches the service and not PostgreSQL', async (t) => {
   const { service, url } = await startInProcess(t, path.join(makeTestFolder(t), 'data'));

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { makeTestFolder } from '../../fixtures/folder.ts';
+import { type Guarded, startGuarded } from './guardian.ts';
+
+test('a server that ignores its stop signal is cut off after its patience', async (t) => {
+  const { server } = await guard(t, `trap '' TERM; echo up; while :; do sleep 0.1; done`);
+  const before = performance.now();
+  assert.equal(await server.stop(), 'code 137');
+  const tookMs = performance.now() - before;
+  assert.ok(tookMs >= 900 && tookMs < 10_000, `after ${tookMs} ms`);
+});
+
+test('a server that ends by itself passes its code on, and its folder goes', async (t) => {
+  const { server, privateDir } = await guard(t, 'exit 7');
+  assert.equal(await server.exited, 'code 7');
+  assert.equal(server.running, false);
+  assert.equal(existsSync(privateDir), false);
+  assert.equal(await server.stop(), 'code 7');
+});
+
+test('a server gets none of our environment', async (t) => {
+  process.env.PGPORT = '1';
+  t.after(() => delete process.env.PGPORT);
+  const { server } = await guard(t, 'test -z "$PGPORT" && exit 5');
+  assert.equal(await server.exited, 'code 5');
+});
+
+async function guard(
+  t: TestContext,
+  script: string,
+): Promise<{ server: Guarded; privateDir: string }> {
+  const privateDir = path.join(makeTestFolder(t), 'private');
+  mkdirSync(privateDir);
+  const server = await startGuarded({
+    command: '/bin/sh',
+    args: ['-c', script],
+    stopSignal: 'TERM',
+    forceSignal: 'KILL',
+    patienceSeconds: 1,
+    privateDir,
+    output: 'ignore',
+  });
+  t.after(async () => void (await server.stop()));
+  return { server, privateDir };
+}
