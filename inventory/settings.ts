@@ -215,7 +215,11 @@ const REQUIRED = {
 
 const TABLE: Record<string, Setting<unknown>> = { ...REQUIRED, ...OPTIONAL };
 
-/** What is set and empty counts as not set: compose files and CI pass variables on that way. */
+/**
+ * Reads every setting. What is set and empty counts as not set: compose files and CI pass variables
+ * on that way.
+ * @throws SettingsError for the first one that cannot be used
+ */
 export function readSettings(env: Record<string, string | undefined>): Settings {
   const read = Object.entries(TABLE).map(([key, setting]) => [key, readSetting(setting, env)]);
   return Object.freeze(Object.fromEntries(read)) as Settings;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import pg from 'pg';
@@ -8,6 +8,7 @@ import { waitFor } from '../../fixtures/condition.ts';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript, type Script } from '../../fixtures/script.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embeddedPostgres.ts';
+import { makeSocketDir, preparePostgresHome } from './postgresHome.ts';
 import { processIdentity } from './processes.ts';
 
 /** Finding the parts of a guardian takes proc(5). */
@@ -140,6 +141,30 @@ test('a postmaster.pid whose pid belongs to another process now does not stop a 
   assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
 });
 
+test('a PostgreSQL that somebody else runs on the cluster is named and left alone', async (t) => {
+  const dataDir = path.join(makeTestFolder(t), 'data');
+  await (await start(t, dataDir)).stop();
+  const { account, binaries } = await preparePostgresHome(dataDir);
+  const cluster = clusterOf(dataDir);
+  const sockets = makeSocketDir(account);
+  const quiet = ['-c', 'listen_addresses=', '-c', `unix_socket_directories=${sockets}`];
+  const program = path.join(binaries.root, 'bin', 'postgres');
+  const other = spawn(program, ['-D', cluster, ...quiet], { ...account, stdio: 'ignore' });
+  t.after(async () => {
+    other.kill('SIGINT');
+    await new Promise((resolve) => other.once('exit', resolve));
+    rmSync(sockets, { recursive: true, force: true });
+  });
+  const pidFile = path.join(cluster, 'postmaster.pid');
+  await waitFor('the other is ready', () => existsSync(pidFile) && isReady(pidFile));
+  await assert.rejects(start(t, dataDir), {
+    name: 'StartError',
+    message: `the database in ${cluster} is in use by another PostgreSQL (pid ${other.pid})`,
+  });
+  assert.equal(postmasterOf(dataDir), other.pid);
+  assert.ok(processIdentity(other.pid ?? 0));
+});
+
 test('an end of PostgreSQL that nobody asked for is told, and frees the directory', async (t) => {
   const dataDir = path.join(makeTestFolder(t), 'data');
   const server = await start(t, dataDir);
@@ -181,6 +206,10 @@ function killGuardian(postmaster: number): void {
   const children = readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').trim().split(' ');
   const watchers = children.map(Number).filter((pid) => pid !== postmaster);
   for (const pid of [shell, ...watchers]) process.kill(pid, 'SIGKILL');
+}
+
+function isReady(pidFile: string): boolean {
+  return /^ready/m.test(readFileSync(pidFile, 'utf8'));
 }
 
 function socketDirOf(url: string): string {

@@ -71,11 +71,11 @@ export function shareBinaries(binaries: PostgresBinaries, shared: string): Postg
 
 /** Under a strict umask npm's files are for root alone; the copy is for everybody to run. */
 function openToAll(entry: string): void {
-  const { mode } = lstatSync(entry);
-  if (lstatSync(entry).isSymbolicLink()) return;
-  const isFolder = lstatSync(entry).isDirectory();
-  chmodSync(entry, isFolder || mode & 0o100 ? 0o755 : 0o644);
-  if (isFolder) for (const name of readdirSync(entry)) openToAll(path.join(entry, name));
+  const found = lstatSync(entry);
+  if (found.isSymbolicLink()) return;
+  chmodSync(entry, found.isDirectory() || found.mode & 0o100 ? 0o755 : 0o644);
+  if (!found.isDirectory()) return;
+  for (const name of readdirSync(entry)) openToAll(path.join(entry, name));
 }
 
 /** Makes the shared folder; its permissions are set only when it is new, since then it is ours. */

@@ -185,9 +185,10 @@ test('a backorder stops at the largest quantity below zero, reserved units inclu
   assert.deepEqual(refusalOf(stock, unavailable), { ...overflow, warehouse: 'W2' });
 });
 
-test('a transfer overflows where it arrives', () => {
-  const stock = exampleStock({ 'W1 A': [5], 'W2 A': [quantityMax] });
-  const refusal = refusalOf(stock, transfer(of('A', 1)));
+test('a transfer overflows where it arrives, and names the first level', () => {
+  const full: [number] = [quantityMax];
+  const stock = exampleStock({ 'W1 A': [5], 'W1 B': [5], 'W2 A': full, 'W2 B': full });
+  const refusal = refusalOf(stock, transfer(of('A', 1), of('B', 1)));
   assert.deepEqual(refusal, { code: 'quantity-overflow', warehouse: 'W2', product: 'A' });
 });
 

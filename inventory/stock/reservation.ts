@@ -85,9 +85,9 @@ export function decideExtend(
   const inactive = refuseInactive(reservation, context.now);
   if (inactive) return inactive;
   const expiresAt = chosenExpiry(command, context.now);
-  // Nothing is later than never.
+  // Nothing is later than never; and as the reservation is active, its expiry is after now.
   const current = reservation.expiresAt ?? Number.POSITIVE_INFINITY;
-  const badExpiry = refuseExpiry(command, expiresAt, Math.max(current, context.now));
+  const badExpiry = refuseExpiry(command, expiresAt, current);
   if (badExpiry) return badExpiry;
   const subject = { type: command.type, reservation: reservation.id };
   const posting = postingOf(stock, context, subject, command, []);

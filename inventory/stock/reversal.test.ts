@@ -195,6 +195,17 @@ test('a reversal of what was since settled otherwise is refused as closed', () =
   assert.deepEqual(refusalOf(unshipped.stock, reverse(back.id)), closed);
 });
 
+test('a reversal of more than the lines record is refused as closed', () => {
+  for (const onHandChange of [-1, 0]) {
+    const { stock } = reserved();
+    const movements = [{ warehouse: 'W1', product: 'A', onHandChange, reservedChange: -1 }];
+    const type = onHandChange < 0 ? 'reservation-ship' : 'reservation-release';
+    stock.postings.set('P', { id: 'P', type, reservation: 'id-1', reversedBy: null, movements });
+    const closed = { code: 'reservation-closed', reservation: 'id-1' };
+    assert.deepEqual(refusalOf(stock, reverse('P')), closed);
+  }
+});
+
 test('nothing of a reservation is reversed from the instant it expires', () => {
   const { stock, held } = reserved();
   const { id } = held('reservation-ship', [of('A', 6), of('B', 2)]);

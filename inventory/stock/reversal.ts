@@ -2,7 +2,8 @@
  * Reversals: the exact opposite of a posting's movements, once.
  *
  * A reversal is itself a posting and may be reversed in turn. What changed a reservation takes the
- * reservation's lines back with it, as long as the reservation has not expired.
+ * reservation's lines back with it, as long as the reservation has not expired. An expiry is
+ * therefore never reversed: its reservation has lost units to it.
  */
 
 import { levelOf } from './catalogue.ts';
@@ -41,10 +42,7 @@ export function decideReversal(stock: Stock, command: ReversalCommand, context: 
 }
 
 function refuseIrreversible(original: ReversiblePosting): Refused | undefined {
-  const { id, type, reservation, reversedBy } = original;
-  if (type === 'expiry') {
-    return refuse({ code: 'reservation-expired', reservation: reservation ?? '' });
-  }
+  const { id, type, reversedBy } = original;
   if (type === 'reservation-extend') {
     const detail = 'An extension moved no stock and cannot be reversed';
     return refuse({ code: 'validation-failed', errors: [{ path: '$.posting', detail }] });

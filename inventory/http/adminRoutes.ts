@@ -1,0 +1,43 @@
+import type { Locks } from '@onhand/lock';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { ApiError } from '../errors.ts';
+import type { Database } from '../postgres/database.ts';
+import { insertLockRelease } from '../postgres/insertLockRelease.ts';
+import { verifyLedger } from '../postgres/verifyLedger.ts';
+import { Reason } from './schemas.ts';
+
+/** For admins: the proof of the ledger, and the locks. */
+export function addAdminRoutes(
+  app: FastifyInstance,
+  { database, locks: _locks }: { database: Database; locks: Locks | undefined },
+): void {
+  app.get(
+    '/v1/verify',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: ['Administration'],
+        summary: 'Prove the ledger',
+        description:
+          'Every level is the sum of its movements, sequences have no gap, the hash chain holds. 200 also when it finds faults.',
+        response: {
+          200: Type.Object({
+            valid: Type.Boolean(),
+            levels: Type.Integer(),
+            movements: Type.Integer(),
+            faults: Type.Array(
+              Type.Object({
+                fault: Type.String(),
+                warehouse: Type.String(),
+                product: Type.String(),
+                sequence: Type.Union([Type.Integer(), Type.Null()]),
+              }),
+            ),
+          }),
+        },
+      },
+    },
+    ({ principal }) => verifyLedger(database.reads, principal.tenant),
+  );
+}

@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import rateLimit from '@fastify/rate-limit';
+import type { Idempotency } from '@onhand/idempotency';
+import type { Locks } from '@onhand/lock';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { Logger } from 'pino';
+import type { Pipeline } from '../pipeline/pipeline.ts';
+import type { Preview } from '../pipeline/preview.ts';
+import type { Database } from '../postgres/database.ts';
+import { addAdminRoutes } from './adminRoutes.ts';
+import { addAuthentication, type FindPrincipal } from './authentication.ts';
+import { addCatalogueRoutes } from './catalogueRoutes.ts';
+import { addCommandRoutes } from './commandRoutes.ts';
+import { addJsonBody, bodyBytesMax } from './jsonBody.ts';
+import { addKeyRoutes } from './keyRoutes.ts';
+import { addMetrics, type Metrics } from './metrics.ts';
+import { addOpenApi } from './openapi.ts';
+import { addOperationsRoutes, type Readiness } from './operationsRoutes.ts';
+import { addPostingRoutes } from './postingRoutes.ts';
+import { addProblemPages, addProblems, codeOf } from './problems.ts';
+import { addStockRoutes } from './stockRoutes.ts';
+import { validatorCompiler } from './validation.ts';
+
+export interface AppOptions {
+  readonly database: Database;
+  readonly idempotency: Idempotency;
+  readonly pipeline: Pipeline;
+  readonly preview: Preview;
+  readonly locks: Locks | undefined;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  readonly findPrincipal: FindPrincipal;
+  readonly logger: Logger;
+  readonly retentionHours: number;
+  /** Per API key and instance; 0: no limit. */
+  readonly rateLimitPerSecond: number;
+}
+
+/** The HTTP API, ready to listen. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: options.logger as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: bodyBytesMax,
+    // Ids and keys in paths are up to 255 characters.
+    routerOptions: { maxParamLength: 1024 },
+    genReqId: newRequestId(),
+    requestIdHeader: false,
+    return503OnClosing: false,
+    // What is in flight is answered; connections that only wait are closed.
+    forceCloseConnections: 'idle',
+  });
+  app.setValidatorCompiler(validatorCompiler as never);
+  addProblems(app);
+  addJsonBody(app);
+  addRequestIds(app);
+  addMetrics(app, options.metrics);
+  addAuthentication(app, options.findPrincipal);
+  if (options.rateLimitPerSecond > 0) await addRateLimit(app, options.rateLimitPerSecond);
+  await addOpenApi(app, options);
+  await app.register(async (routes) => {
+    addOperationsRoutes(routes, options.readiness);
+    addProblemPages(routes);
+    addCatalogueRoutes(routes, options.database);
+    addCommandRoutes(routes, {
+      ...options,
+      onAnswer: (type, answer, replayed) =>
+        options.metrics.answered(type, codeOf(answer), replayed),
+    });
+    addStockRoutes(routes, options.database);
+    addPostingRoutes(routes, options.database);
+    addKeyRoutes(routes, options.idempotency);
+    addAdminRoutes(routes, options);
+  });
+  return app;
+}
+
+const CALLERS_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
+
+/** The caller's `X-Request-Id` if it is harmless, else a short one of our own. */
+function newRequestId(): (request: {
+  headers: Record<string, string | string[] | undefined>;
+}) => string {
+  const prefix = randomBytes(6).toString('base64url');
+  let count = 0;
+  return ({ headers }) => {
+    const given = headers['x-request-id'];
+    if (typeof given === 'string' && CALLERS_ID.test(given)) return given;
+    count += 1;
+    return `${prefix}-${count.toString(36)}`;
+  };
+}
+
+function addRequestIds(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    done();
+  });
+}
+
+async function addRateLimit(app: FastifyInstance, max: number): Promise<void> {
+  await app.register(rateLimit, {
+    max,
+    timeWindow: 1_000,
+    hook: 'preParsing',
+    keyGenerator: ({ principal, ip }) =>
+      principal === null ? ip : `${principal.tenant} ${principal.name}`,
+    addHeaders: {
+      'x-ratelimit-limit': false,
+      'x-ratelimit-remaining': false,
+      'x-ratelimit-reset': false,
+      'retry-after': true,
+    },
+  });
+}

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ApiError } from '../errors.ts';
+
+export type Role = 'reader' | 'writer' | 'admin';
+
+/** Whom an API key speaks for. */
+export interface Principal {
+  readonly tenant: string;
+  readonly role: Role;
+  /** The key's name, for audit trails. */
+  readonly name: string;
+}
+
+export type FindPrincipal = (secretSha256: string) => Promise<Principal | undefined>;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal: Principal;
+  }
+  interface FastifyContextConfig {
+    /** The least role that may call the route; absent: no API key needed. */
+    role?: Role;
+  }
+}
+
+const RANK: Record<Role, number> = { reader: 0, writer: 1, admin: 2 };
+
+/**
+ * How long a key is trusted without asking the database again: so long a revoked key still works.
+ * An unknown key is asked for every time, so that a new one works at once.
+ */
+const trustMs = 5_000;
+/** Keys remembered; beyond it the memory starts anew. */
+const trustedMax = 10_000;
+
+const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
+
+/** Refuses every request to a route with a `role` whose API key does not have it. */
+export function addAuthentication(app: FastifyInstance, findPrincipal: FindPrincipal): void {
+  const trusted = new Map<string, { principal: Principal; until: number }>();
+  app.decorateRequest('principal', null as never);
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { role } = request.routeOptions.config;
+    if (role === undefined) return done();
+    const secretSha256 = secretOf(request);
+    if (secretSha256 === undefined) return done(unauthenticated());
+    const known = trusted.get(secretSha256);
+    if (known !== undefined && known.until > performance.now()) {
+      return done(admit(request, known.principal, role));
+    }
+    trusted.delete(secretSha256);
+    findPrincipal(secretSha256).then(
+      (principal) => {
+        if (principal === undefined) return done(unauthenticated());
+        if (trusted.size >= trustedMax) trusted.clear();
+        trusted.set(secretSha256, { principal, until: performance.now() + trustMs });
+        done(admit(request, principal, role));
+      },
+      (error: Error) => done(error),
+    );
+  });
+}
+
+function secretOf(request: FastifyRequest): string | undefined {
+  const secret = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  return secret === undefined ? undefined : sha256(secret);
+}
+
+/** Lower-case hex. Only this is ever stored or looked up. */
+export function sha256(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}
+
+function admit(request: FastifyRequest, principal: Principal, role: Role): Error | undefined {
+  if (RANK[principal.role] < RANK[role]) {
+    return new ApiError(
+      'forbidden',
+      `This needs the role ${role}; the key is a ${principal.role}.`,
+    );
+  }
+  request.principal = principal;
+  return undefined;
+}
+
+function unauthenticated(): Error {
+  return new ApiError('unauthenticated', 'Send Authorization: Bearer with a valid API key.');
+}

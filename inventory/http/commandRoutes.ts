@@ -1,0 +1,264 @@
+import {
+  type Answer,
+  fingerprint,
+  type Idempotency,
+  KeyInvalid,
+  KeyMissing,
+  parseIdempotencyKey,
+  parseKeyValue,
+} from '@onhand/idempotency';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type TSchema, Type } from 'typebox';
+import { validationFailed } from '../errors.ts';
+import type { Pipeline } from '../pipeline/pipeline.ts';
+import type { Preview } from '../pipeline/preview.ts';
+import type { Command } from '../stock/commands.ts';
+import { jsonType } from './answers.ts';
+import { type CommandKind, commandKinds } from './commands.ts';
+import { problemFor } from './problems.ts';
+import {
+  CommandQuery,
+  PostingAnswer,
+  PostingParams,
+  ProblemAnswer,
+  ReservationAnswer,
+  ReservationParams,
+} from './schemas.ts';
+import { faultAt, faultsOf, validatorCompiler } from './validation.ts';
+
+export interface CommandServices {
+  readonly idempotency: Idempotency;
+  readonly pipeline: Pipeline;
+  readonly preview: Preview;
+  /** Told of each answer, for metrics: its code or `ok`, and whether it was a replay. */
+  readonly onAnswer?: (type: Command['type'], answer: Answer, replayed: boolean) => void;
+}
+
+interface CommandRequest {
+  Params: { reservation?: string; posting?: string };
+  Querystring: { dryRun?: boolean };
+}
+
+/** A `POST` route for each kind of stock command, and `/v1/batches` for many at once. */
+export function addCommandRoutes(app: FastifyInstance, services: CommandServices): void {
+  for (const kind of commandKinds) {
+    app.post<CommandRequest>(
+      kind.path.replace('{id}', `:${kind.target}`),
+      {
+        config: { role: 'writer' },
+        preValidation: (request, _reply, done) => {
+          request.body ??= {};
+          done();
+        },
+        schema: {
+          tags: ['Stock commands'],
+          summary: kind.summary,
+          description: 'Needs an `Idempotency-Key` header, unless it is a dry run.',
+          querystring: CommandQuery,
+          body: kind.schema,
+          ...paramsSchema(kind),
+          response: {
+            201: answerSchema(kind),
+            '4xx': ProblemAnswer,
+            '5xx': ProblemAnswer,
+          },
+        },
+        attachValidation: true,
+      },
+      (request, reply) => handle(services, kind, request, reply),
+    );
+  }
+  addBatchRoute(app, services);
+}
+
+async function handle(
+  services: CommandServices,
+  kind: CommandKind,
+  request: FastifyRequest<CommandRequest>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const dryRun = request.query.dryRun === true;
+  // The key first: a caller that forgot it should learn that before anything about the body.
+  const key = dryRun ? '' : parseIdempotencyKey(request.headers, request.raw.rawHeaders);
+  if (request.validationError) throw request.validationError;
+  const target = request.params.reservation ?? request.params.posting ?? '';
+  const command = kind.decode(request.body as never, target.toLowerCase());
+  const { tenant } = request.principal;
+  if (dryRun) {
+    const [answer] = await services.preview.decide(tenant, [command]);
+    // What would happen is the answer, also when it would be a refusal; nothing exists to locate.
+    return reply.code(200).type(jsonType).send(answer?.body);
+  }
+  const mark = request.url.indexOf('?');
+  const path = mark < 0 ? request.url : request.url.slice(0, mark);
+  const query = mark < 0 ? '' : request.url.slice(mark + 1);
+  const print = fingerprint({ method: 'POST', path, query, body: request.body });
+  const { answer, replayed } = await execute(services, tenant, key, print, command);
+  reply.code(answer.status).headers(answer.headers);
+  if (replayed) reply.header('idempotent-replayed', 'true');
+  return reply.send(answer.body);
+}
+
+/** Claims the key, and commits the command or answers with what it became before. */
+async function execute(
+  { idempotency, pipeline, onAnswer }: CommandServices,
+  tenant: string,
+  key: string,
+  print: string,
+  command: Command,
+): Promise<{ answer: Answer; replayed: boolean }> {
+  const executed = await idempotency.execute({ scope: tenant, key, fingerprint: print }, () =>
+    pipeline.submit({ tenant, key, fingerprint: print, command }),
+  );
+  onAnswer?.(command.type, executed.answer, executed.replayed);
+  return executed;
+}
+
+const BatchBody = Type.Object(
+  {
+    commands: Type.Array(Type.Object({}, { additionalProperties: true }), {
+      minItems: 1,
+      maxItems: 1000,
+      description:
+        'Each is the body of its own route plus `type` and `idempotencyKey`, and `reservation` or `posting` where the route has an id.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const BatchAnswer = Type.Object({
+  results: Type.Array(
+    Type.Object({ status: Type.Integer(), body: Type.Object({}, { additionalProperties: true }) }),
+  ),
+});
+
+const kindsByType = new Map(
+  commandKinds.map((kind) => [kind.type as string, { kind, validate: validatorOf(kind) }]),
+);
+
+function validatorOf(kind: CommandKind) {
+  return validatorCompiler({ schema: kind.schema, httpPart: 'body' });
+}
+
+/** Many commands in one request, each exactly once by its own key, as if sent to its own route. */
+function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
+  app.post<{
+    Body: { commands: Record<string, unknown>[] };
+    Querystring: { dryRun?: boolean };
+  }>(
+    '/v1/batches',
+    {
+      config: { role: 'writer' },
+      schema: {
+        tags: ['Stock commands'],
+        summary: 'Send up to 1,000 commands, each by itself',
+        querystring: CommandQuery,
+        body: BatchBody,
+        response: { 200: BatchAnswer, '4xx': ProblemAnswer, '5xx': ProblemAnswer },
+      },
+    },
+    async (request, reply) => {
+      const { tenant } = request.principal;
+      const { commands } = request.body;
+      const answers =
+        request.query.dryRun === true
+          ? await previewAll(services, tenant, commands)
+          : await Promise.all(
+              commands.map((entry, at) => settleEntry(services, tenant, entry, at)),
+            );
+      // The bodies are JSON already, byte for byte what the command's own route would answer.
+      const results = answers.map(({ status, body }) => `{"status":${status},"body":${body}}`);
+      return reply.type(jsonType).send(Buffer.from(`{"results":[${results.join(',')}]}`));
+    },
+  );
+}
+
+type EntryAnswer = Pick<Answer, 'status'> & { readonly body: Buffer | string };
+
+async function settleEntry(
+  services: CommandServices,
+  tenant: string,
+  entry: Record<string, unknown>,
+  at: number,
+): Promise<EntryAnswer> {
+  try {
+    const { command, path, body } = decodeEntry(entry, at);
+    const key = keyOf(entry);
+    const print = fingerprint({ method: 'POST', path, query: '', body });
+    return (await execute(services, tenant, key, print, command)).answer;
+  } catch (error) {
+    return problemEntry(error);
+  }
+}
+
+async function previewAll(
+  services: CommandServices,
+  tenant: string,
+  entries: readonly Record<string, unknown>[],
+): Promise<EntryAnswer[]> {
+  const decoded = entries.map((entry, at) => {
+    try {
+      return decodeEntry(entry, at).command;
+    } catch (error) {
+      return problemEntry(error);
+    }
+  });
+  const commands = decoded.filter((each) => 'type' in each);
+  const answers = await services.preview.decide(tenant, commands);
+  return decoded.map((each) => ('type' in each ? (answers.shift() as Answer) : each));
+}
+
+function problemEntry(error: unknown): EntryAnswer {
+  const { status, body } = problemFor(error);
+  return { status, body: JSON.stringify(body) };
+}
+
+function keyOf({ idempotencyKey }: Record<string, unknown>): string {
+  if (idempotencyKey === undefined) throw new KeyMissing();
+  if (typeof idempotencyKey !== 'string') throw new KeyInvalid('it is not a string');
+  return parseKeyValue(idempotencyKey);
+}
+
+/** Reads one command of a batch as its own route would: the same fingerprint, the same checks. */
+function decodeEntry(
+  entry: Record<string, unknown>,
+  at: number,
+): { command: Command; path: string; body: Record<string, unknown> } {
+  const root = `$.commands[${at}]`;
+  const { type, idempotencyKey: _key, ...rest } = entry;
+  const found = typeof type === 'string' ? kindsByType.get(type) : undefined;
+  if (found === undefined) {
+    const detail = `must be one of ${[...kindsByType.keys()].join(', ')}`;
+    throw validationFailed([faultAt('/type', detail, root)]);
+  }
+  const { kind, validate } = found;
+  const { target, body } = splitTarget(kind, rest, root);
+  if (!validate(body)) throw validationFailed(faultsOf(validate.errors ?? [], root));
+  return {
+    command: kind.decode(body as never, target.toLowerCase()),
+    path: kind.path.replace('{id}', target),
+    body,
+  };
+}
+
+function splitTarget(
+  kind: CommandKind,
+  rest: Record<string, unknown>,
+  root: string,
+): { target: string; body: Record<string, unknown> } {
+  if (kind.target === undefined) return { target: '', body: rest };
+  const { [kind.target]: target, ...body } = rest;
+  if (typeof target !== 'string' || target === '' || target.length > 255) {
+    throw validationFailed([faultAt(`/${kind.target}`, 'must be an id', root)]);
+  }
+  return { target, body };
+}
+
+function paramsSchema(kind: CommandKind): { params?: TSchema } {
+  if (kind.target === undefined) return {};
+  return { params: kind.target === 'posting' ? PostingParams : ReservationParams };
+}
+
+function answerSchema(kind: CommandKind): TSchema {
+  return kind.type.startsWith('reservation') ? ReservationAnswer : PostingAnswer;
+}

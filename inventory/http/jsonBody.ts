@@ -1,0 +1,41 @@
+import { isUtf8 } from 'node:buffer';
+import type { FastifyInstance } from 'fastify';
+import secureJson from 'secure-json-parse';
+import { validationFailed } from '../errors.ts';
+import { faultAt } from './validation.ts';
+
+/** 2,000 lines of the longest codes fit several times. */
+export const bodyBytesMax = 1024 * 1024;
+
+/**
+ * Reads JSON bodies strictly: valid UTF-8, and no key that would reach into a prototype. What cannot
+ * be read exactly is refused, never repaired. Fastify refuses every other content type.
+ */
+export function addJsonBody(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: bodyBytesMax },
+    (_request, body, done) => {
+      try {
+        done(null, parseJson(body as Buffer));
+      } catch (error) {
+        done(error as Error, undefined);
+      }
+    },
+  );
+}
+
+function parseJson(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  if (!isUtf8(body)) throw notJson('is not valid UTF-8');
+  try {
+    return secureJson.parse(body.toString());
+  } catch (error) {
+    throw notJson(`is not valid JSON: ${(error as Error).message.slice(0, 200)}`);
+  }
+}
+
+function notJson(detail: string): Error {
+  return validationFailed([faultAt('', detail)]);
+}

@@ -1,0 +1,46 @@
+import type { Idempotency } from '@onhand/idempotency';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { ApiError } from '../errors.ts';
+
+/** What became of a request: for a client that does not know whether its command took effect. */
+export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): void {
+  app.get<{ Params: { key: string } }>(
+    '/v1/idempotency-keys/:key',
+    {
+      config: { role: 'reader' },
+      schema: {
+        tags: ['Stock commands'],
+        summary: 'What became of a request',
+        description: '404: it had no effect.',
+        params: Type.Object({ key: Type.String({ minLength: 1, maxLength: 255 }) }),
+        response: {
+          200: Type.Object({
+            key: Type.String(),
+            status: Type.Enum(['in-flight', 'completed']),
+            answer: Type.Optional(
+              Type.Object({
+                status: Type.Integer(),
+                headers: Type.Record(Type.String(), Type.String()),
+                body: Type.Unknown(),
+              }),
+            ),
+          }),
+        },
+      },
+    },
+    async ({ params: { key }, principal }) => {
+      const state = await idempotency.state(principal.tenant, key);
+      if (state === undefined) {
+        throw new ApiError('not-found', 'No request with this key took effect.');
+      }
+      if (state === 'in-flight') return { key, status: state };
+      const { status, headers, body } = state.completed.answer;
+      return {
+        key,
+        status: 'completed',
+        answer: { status, headers, body: JSON.parse(body.toString()) },
+      };
+    },
+  );
+}

@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { ApiError } from '../errors.ts';
+
+export interface Readiness {
+  /** Resolves when the database answers and has this code's migrations. */
+  checkDatabase(): Promise<boolean>;
+  isDegraded(): boolean;
+  isStopping(): boolean;
+}
+
+/** `/healthz`: the process. `/readyz`: whether it can do its work. */
+export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness): void {
+  app.get(
+    '/healthz',
+    {
+      schema: {
+        tags: ['Operations'],
+        summary: 'Whether the process answers',
+        response: { 200: Type.Object({ status: Type.Literal('ok') }) },
+      },
+    },
+    async () => ({ status: 'ok' }),
+  );
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        tags: ['Operations'],
+        summary: 'Whether the service can do its work',
+        description:
+          '503 when the database is out of reach or its migrations are not current. `degraded` names what is gone and only costs speed.',
+        response: {
+          200: Type.Object({
+            status: Type.Literal('ready'),
+            degraded: Type.Array(Type.String()),
+          }),
+        },
+      },
+    },
+    async () => {
+      if (readiness.isStopping()) throw new ApiError('overloaded', 'The service is stopping.');
+      const isMigrated = await readiness.checkDatabase();
+      if (!isMigrated) {
+        throw new ApiError('database-unavailable', 'The migrations are not current.');
+      }
+      return { status: 'ready', degraded: readiness.isDegraded() ? ['redis'] : [] };
+    },
+  );
+}

@@ -1,0 +1,172 @@
+import { type Answer, IdempotencyError } from '@onhand/idempotency';
+import type { ErrorObject } from 'ajv';
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
+import {
+  ApiError,
+  catalogue,
+  type ErrorCode,
+  problemOf,
+  retryAfterSeconds,
+  validationFailed,
+} from '../errors.ts';
+import { OverloadedError } from '../pipeline/pipeline.ts';
+import { DatabaseUnavailableError } from '../pipeline/settleBatch.ts';
+import { failureOf, sqlState } from '../postgres/failures.ts';
+import { problemType } from './answers.ts';
+import { faultAt, faultsOf } from './validation.ts';
+
+/** A refusal as it goes out, alone or as one result of a batch. */
+export interface Problem {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly retryAfterSeconds: number | undefined;
+}
+
+/**
+ * The problem document for any error.
+ *
+ * What is not known here is a defect: the caller learns only that, and the log has the rest.
+ */
+export function problemFor(error: unknown): Problem {
+  const { code, detail, members, waitSeconds } = describe(error);
+  const { status, retryable } = catalogue[code];
+  return {
+    status,
+    body: problemOf(code, detail, members),
+    retryAfterSeconds: waitSeconds ?? (retryable && status !== 500 ? retryAfterSeconds : undefined),
+  };
+}
+
+interface Description {
+  code: ErrorCode;
+  detail: string;
+  members?: Readonly<Record<string, unknown>>;
+  waitSeconds?: number | undefined;
+}
+
+function describe(error: unknown): Description {
+  if (error instanceof ApiError) {
+    return { code: error.code, detail: error.message, members: error.members };
+  }
+  if (error instanceof IdempotencyError) return describeIdempotency(error);
+  if (error instanceof OverloadedError) {
+    return { code: 'overloaded', detail: `Nothing was done: ${error.message}.` };
+  }
+  if (isUnavailable(error)) {
+    return {
+      code: 'database-unavailable',
+      detail: 'The database cannot be reached at the moment.',
+    };
+  }
+  return describeFastify(error as FastifyError) ?? internal;
+}
+
+const internal: Description = {
+  code: 'internal-error',
+  detail: 'The service failed. The log has the cause under the request id.',
+};
+
+function describeIdempotency(error: IdempotencyError): Description {
+  if (error.code === 'body-not-canonical') {
+    return describe(validationFailed([faultAt('', error.message.replace(/\.$/, ''))]));
+  }
+  return {
+    code: error.code in catalogue ? (error.code as ErrorCode) : 'internal-error',
+    detail: error.message,
+    waitSeconds: error.retryAfterSeconds,
+  };
+}
+
+/** Errors of the database that say nothing about the request. Others are defects of ours. */
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof DatabaseUnavailableError) return true;
+  if (sqlState(error) !== undefined) return failureOf(error) !== 'refused';
+  return (
+    error instanceof Error &&
+    CONNECTION_ERROR.test(`${'code' in error ? error.code : ''} ${error.message}`)
+  );
+}
+
+// `pg` reports a broken or absent connection as plain errors; these are their codes and words.
+const CONNECTION_ERROR =
+  /^(ECONN|EPIPE|ENOENT|ETIMEDOUT|EHOST|ENOTFOUND|EAI_)|Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|connection error/i;
+
+function describeFastify(error: FastifyError): Description | undefined {
+  if (error.validation !== undefined) {
+    const where = error.validationContext ?? 'body';
+    const root = where === 'body' ? '$' : `$.${where === 'querystring' ? 'query' : where}`;
+    return describe(validationFailed(faultsOf(error.validation as ErrorObject[], root)));
+  }
+  switch (error.statusCode) {
+    case 413:
+      return { code: 'payload-too-large', detail: 'The body is larger than 1 MiB.' };
+    case 415:
+      return {
+        code: 'unsupported-media-type',
+        detail: 'Send the body as Content-Type: application/json.',
+      };
+    case 429:
+      return { code: 'rate-limited', detail: 'Too many requests with this API key.' };
+    case 400:
+      return describe(validationFailed([faultAt('', `cannot be read: ${error.message}`)]));
+    default:
+      return undefined;
+  }
+}
+
+/** Every error leaves as `application/problem+json`: thrown, refused by Fastify, or no route at all. */
+export function addProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemFor(error);
+    if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
+    return sendProblem(reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] as string;
+    const allowed = methodsOf(app, path);
+    if (allowed.length > 0) {
+      reply.header('allow', allowed.join(', '));
+      const detail = `${path} takes ${allowed.join(', ')}.`;
+      return sendProblem(reply, problemFor(new ApiError('method-not-allowed', detail)));
+    }
+    const detail = `There is no ${request.method} ${path}.`;
+    return sendProblem(reply, problemFor(new ApiError('not-found', detail)));
+  });
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE'] as const;
+
+function methodsOf(app: FastifyInstance, path: string): string[] {
+  return METHODS.filter((method) => app.findRoute({ method, url: path }) !== null);
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  if (problem.retryAfterSeconds !== undefined) {
+    reply.header('retry-after', problem.retryAfterSeconds);
+  }
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
+  return reply.code(problem.status).type(problemType).send(JSON.stringify(problem.body));
+}
+
+/** The code of a recorded answer, for metrics: `ok`, or which refusal it is. */
+export function codeOf({ status, body }: Pick<Answer, 'status' | 'body'>): string {
+  if (status < 400) return 'ok';
+  const code = /"code":"([a-z-]+)"/.exec(body.toString())?.[1];
+  return code !== undefined && code in catalogue ? code : 'other';
+}
+
+/** `/problems/<code>`: what each `type` of a problem document leads to. */
+export function addProblemPages(app: FastifyInstance): void {
+  app.get<{ Params: { code: string } }>(
+    '/problems/:code',
+    { schema: { tags: ['Operations'], summary: 'What a problem code means' } },
+    async ({ params }, reply) => {
+      if (!Object.hasOwn(catalogue, params.code)) {
+        throw new ApiError('not-found', `There is no problem code ${params.code}.`);
+      }
+      const code = params.code as ErrorCode;
+      const { status, title, explanation, retryable } = catalogue[code];
+      return reply.send({ code, type: `/problems/${code}`, status, title, explanation, retryable });
+    },
+  );
+}

@@ -1,0 +1,189 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type Logger, pino } from 'pino';
+import { sha256 } from './http/authentication.ts';
+import { ensureApiKey } from './postgres/apiKeys.ts';
+import { MigrationError, migrate } from './postgres/migrate.ts';
+import { startChildRedis } from './runtime/childRedis.ts';
+import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
+import { reasonOf, StartError } from './runtime/startError.ts';
+import { createService, type Service } from './service.ts';
+import { readSettings, type Settings, SettingsError } from './settings.ts';
+
+interface Backing {
+  readonly databaseUrl: string;
+  readonly redisUrl: string | undefined;
+  /** One line each, for the person who started it. */
+  readonly lines: readonly string[];
+  readonly failed: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Starts what the settings do not name: an embedded PostgreSQL, a Redis found on PATH. */
+async function startBacking(settings: Settings, logger: Logger): Promise<Backing> {
+  const stops: (() => Promise<void>)[] = [];
+  const failures: Promise<string>[] = [new Promise(() => {})];
+  const stop = async () => {
+    for (const each of stops.toReversed()) await each();
+  };
+  const log = (line: string) => logger.debug(line);
+  try {
+    let { databaseUrl, redisUrl } = settings;
+    let data = 'in the database of DATABASE_URL';
+    if (databaseUrl === undefined) {
+      const embedded = await startEmbeddedPostgres({
+        dataDir: settings.dataDir,
+        log,
+        connectionsMax: Math.max(100, settings.databaseConnections + 20),
+      });
+      stops.push(embedded.stop);
+      failures.push(embedded.failed);
+      databaseUrl = embedded.url;
+      data = `in ${embedded.dataDir} (embedded PostgreSQL)`;
+    }
+    let claims = 'in Redis, at REDIS_URL';
+    if (redisUrl === undefined) {
+      const child = await startChildRedis({ log });
+      redisUrl = child?.url;
+      if (child !== undefined) stops.push(child.stop);
+      claims =
+        child === undefined
+          ? 'in memory: no redis-server or valkey-server on PATH, so run one process only'
+          : 'in Redis, run as a child';
+    }
+    return {
+      databaseUrl,
+      redisUrl,
+      lines: [`  data      ${data}`, `  claims    ${claims}`],
+      failed: Promise.race(failures),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The admin key of tenant `demo`: the one given, else one that is made once and kept. */
+function apiKeyOf(settings: Settings): string {
+  if (settings.apiKey !== undefined) return settings.apiKey;
+  const file = path.join(settings.dataDir, 'api-key');
+  if (existsSync(file)) return readFileSync(file, 'utf8').trim();
+  const key = `onhand_${randomBytes(24).toString('base64url')}`;
+  mkdirSync(settings.dataDir, { recursive: true });
+  writeFileSync(file, `${key}\n`, { mode: 0o600 });
+  return key;
+}
+
+async function start(): Promise<void> {
+  const settings = readSettings(process.env);
+  const logger = pino(
+    { level: settings.logLevel, redact: ['req.headers.authorization'] },
+    pino.destination({ dest: 2, sync: false }),
+  );
+  const backing = await startBacking(settings, logger);
+  let service: Service | undefined;
+  try {
+    await migrateOrExplain(backing.databaseUrl);
+    service = await createService(settings, backing, logger);
+    const apiKey = apiKeyOf(settings);
+    const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
+    await ensureApiKey(service.database.writes, admin, sha256(apiKey));
+    const url = await listen(service, settings);
+    sayReady(url, apiKey, settings, backing);
+    stopOnSignals(service, backing, settings, logger);
+  } catch (error) {
+    await service?.stop();
+    await backing.stop();
+    throw error;
+  }
+}
+
+async function migrateOrExplain(databaseUrl: string): Promise<void> {
+  try {
+    await migrate(databaseUrl);
+  } catch (error) {
+    if (error instanceof MigrationError) throw new StartError(error.message);
+    throw new StartError(`the database of DATABASE_URL cannot be used: ${reasonOf(error)}`);
+  }
+}
+
+async function listen({ app }: Service, { host, port }: Settings): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      throw new StartError(`port ${port} on ${host} is taken: set PORT to another one`);
+    }
+    throw new StartError(`cannot listen on ${host}:${port}: ${reasonOf(error)}`);
+  }
+}
+
+function sayReady(url: string, apiKey: string, settings: Settings, backing: Backing): void {
+  const shownKey = settings.apiKey === undefined ? apiKey : '$ONHAND_API_KEY';
+  const lines = [
+    `onhand listening on ${url}`,
+    '',
+    `  API key   ${settings.apiKey === undefined ? apiKey : 'the one in ONHAND_API_KEY'} (admin of tenant demo)`,
+    ...backing.lines,
+    `  API       ${url}/docs`,
+    '',
+    'Register a warehouse and a product, then receive five of it:',
+    '',
+    `  curl -X PUT ${url}/v1/warehouses/W1 -H "Authorization: Bearer ${shownKey}"`,
+    `  curl -X PUT ${url}/v1/products/SKU-1 -H "Authorization: Bearer ${shownKey}"`,
+    `  curl -i ${url}/v1/receipts -H "Authorization: Bearer ${shownKey}" \\`,
+    `    -H 'Idempotency-Key: "po-1"' -H 'Content-Type: application/json' \\`,
+    `    -d '{"warehouse":"W1","reference":"PO-1","lines":[{"product":"SKU-1","quantity":5}]}'`,
+    '',
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/**
+ * Stops gracefully on SIGTERM and SIGINT, within `stopTimeoutMs`; a second signal stops at once.
+ * Nothing is lost either way: what was not answered was not promised.
+ */
+function stopOnSignals(
+  service: Service,
+  backing: Backing,
+  settings: Settings,
+  logger: Logger,
+): void {
+  let stopping = false;
+  const stop = (why: string, code: number) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    logger.info(`stopping: ${why}`);
+    setTimeout(() => {
+      logger.error(`not stopped after ${settings.stopTimeoutMs} ms: ending at once`);
+      process.exit(1);
+    }, settings.stopTimeoutMs).unref();
+    service
+      .stop()
+      .then(() => backing.stop())
+      .then(
+        () => process.exit(code),
+        (error) => {
+          logger.error({ err: error }, 'stopping failed');
+          process.exit(1);
+        },
+      );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM', 0));
+  process.on('SIGINT', () => stop('SIGINT', 0));
+  backing.failed.then((line) => {
+    process.stderr.write(`onhand: ${line}\n`);
+    stop('the embedded database ended', 1);
+  });
+}
+
+try {
+  await start();
+} catch (error) {
+  const isExplained = error instanceof SettingsError || error instanceof StartError;
+  process.stderr.write(`onhand: ${isExplained ? error.message : (error as Error).stack}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,41 @@
+import type { Answer, IdempotencyRecord } from '@onhand/idempotency';
+import type { Command } from '../stock/commands.ts';
+import type { Outcome } from '../stock/outcomes.ts';
+
+/** A command on its way to its one effect. */
+export interface Submission {
+  readonly tenant: string;
+  /** The caller's idempotency key; with the tenant it names the effect. */
+  readonly key: string;
+  /** SHA-256 of the request, lower-case hex. */
+  readonly fingerprint: string;
+  readonly command: Command;
+}
+
+/**
+ * What became of a submission.
+ * - `record`: the answer that the database holds under its key. `replayed`: it held it before.
+ * - `error`: nothing was written for this submission; its key stays free.
+ */
+export type Settlement =
+  | { readonly record: IdempotencyRecord; readonly replayed: boolean }
+  | { readonly error: unknown };
+
+/**
+ * Turns an outcome into the answer that is recorded with it, byte for byte.
+ * @param now milliseconds since the epoch, the clock that the outcome was decided by
+ */
+export type Render = (outcome: Outcome, command: Command, now: number) => Answer;
+
+/** Stages of a batch, in their order. */
+export type Stage = 'resolve' | 'lock' | 'load' | 'decide' | 'write';
+
+/** Told what the pipeline does, for metrics and logs. It must not throw. */
+export interface PipelineObserver {
+  batchCommitted?(batch: { commands: number; stagesMs: Partial<Record<Stage, number>> }): void;
+  /** A batch failed and will be tried again, split, or given up. */
+  batchFailed?(failure: { error: unknown; commands: number; attempt: number }): void;
+  /** The distributed lock could not be had; the batch went on under row locks alone. */
+  lockMissed?(error: unknown): void;
+  lockAcquired?(waitedMs: number): void;
+}

@@ -1,0 +1,233 @@
+import type { Answer } from '@onhand/idempotency';
+import type { Lease, Locks } from '@onhand/lock';
+import type { Database } from '../postgres/database.ts';
+import { ensureLevels } from '../postgres/ensureLevels.ts';
+import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
+import { findTargets, type Targets } from '../postgres/findTargets.ts';
+import type { StoredRecord } from '../postgres/loadContext.ts';
+import type { Pair } from '../postgres/lockLevels.ts';
+import { Transaction } from '../postgres/transaction.ts';
+import type { Command } from '../stock/commands.ts';
+import { apply, type Context, decide, expire } from '../stock/decide.ts';
+import type { Outcome, Posted } from '../stock/outcomes.ts';
+import type { PipelineObserver, Render, Settlement, Stage, Submission } from './batch.ts';
+import { type Effects, effectsOf } from './effects.ts';
+import { type Footprint, footprintOf, namedTargets } from './footprint.ts';
+import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
+import { uuidv7 } from './uuidv7.ts';
+import { writeEffects } from './writeEffects.ts';
+
+export interface CommitOptions {
+  readonly database: Database;
+  /** undefined: no distributed lock, batches queue on row locks alone. */
+  readonly locks: Locks | undefined;
+  /** false while the lock's server is known not to answer: no batch then waits for it. */
+  readonly isLockUsable: () => boolean;
+  readonly lockLeaseMs: number;
+  readonly lockWaitMs: number;
+  readonly retentionMs: number;
+  readonly render: Render;
+  readonly observer: PipelineObserver;
+}
+
+/**
+ * Commits one tenant's batch in one transaction, or throws with nothing known to be written.
+ *
+ * When it throws after the COMMIT was sent, the outcome is unknown. Calling it again with the same
+ * submissions is then safe and is how the outcome is found: it looks the keys up behind the row
+ * locks, and a key cannot be recorded twice.
+ * @param submissions one tenant's, in the order in which they are decided; keys are unique
+ * @returns one settlement per submission, in the same order
+ */
+export async function commitBatch(
+  options: CommitOptions,
+  submissions: readonly Submission[],
+): Promise<Settlement[]> {
+  const { database } = options;
+  const { tenant } = submissions[0] as Submission;
+  const timer = new StageTimer();
+  const commands = submissions.map(({ command }) => command);
+  const targets = await resolveTargets(database, tenant, commands);
+  const footprint = footprintOf(commands, targets);
+  timer.end('resolve');
+  const lease = await holdPairs(options, tenant, footprint.pairs);
+  timer.end('lock');
+  try {
+    const plan = { tenant, footprint, targets, keys: submissions.map(({ key }) => key) };
+    const first = await attempt(options, { ...plan, catalogue: undefined }, submissions, timer);
+    if ('settlements' in first) return first.settlements;
+    // Rows are made in a transaction of their own, before any lock; then once more from the start.
+    const catalogue = await makeLevels(database, tenant, first.missing);
+    const second = await attempt(options, { ...plan, catalogue }, submissions, timer);
+    if ('settlements' in second) return second.settlements;
+    throw new Error('levels that were just made are missing');
+  } finally {
+    // Not awaited: the answers need not wait for Redis. It never rejects.
+    void lease?.release();
+  }
+}
+
+/** One transaction: committed, or rolled back because level rows have to be made first. */
+async function attempt(
+  options: CommitOptions,
+  plan: Omit<LoadRequest, 'mode'>,
+  submissions: readonly Submission[],
+  timer: StageTimer,
+): Promise<{ settlements: Settlement[] } | { missing: Pair[] }> {
+  const transaction = await Transaction.begin(options.database.writes);
+  try {
+    const loaded = await loadStock(transaction, { ...plan, mode: 'lock' });
+    timer.end('load');
+    if (loaded.missing.length > 0 && plan.catalogue === undefined) {
+      await transaction.rollback();
+      return { missing: loaded.missing };
+    }
+    return { settlements: await decideAndCommit(options, transaction, loaded, submissions, timer) };
+  } catch (error) {
+    await transaction.rollback();
+    throw error;
+  }
+}
+
+async function decideAndCommit(
+  options: CommitOptions,
+  transaction: Transaction,
+  loaded: LoadedStock,
+  submissions: readonly Submission[],
+  timer: StageTimer,
+): Promise<Settlement[]> {
+  const { tenant } = loaded.stock;
+  const { now, lapsedKeys } = loaded.context;
+  const recordedAt = [...loaded.levels.values()].reduce(
+    (latest, level) => Math.max(latest, level.recordedAt),
+    now,
+  );
+  const context = { now, recordedAt, nextId: () => uuidv7(recordedAt) };
+  const { settlements, effects } = decideAll(options.render, loaded, submissions, context);
+  timer.end('decide');
+  if (effects.postings.length === 0 && effects.records.length === 0) {
+    await transaction.rollback();
+  } else {
+    const times = { recordedAt, now, retentionMs: options.retentionMs };
+    const writes = writeEffects(transaction, tenant, effects, lapsedKeys, times);
+    await transaction.commit(writes);
+  }
+  timer.end('write');
+  options.observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
+  return settlements;
+}
+
+/** Decides in order, each command seeing the effects of those before it. Reads no clock. */
+function decideAll(
+  render: Render,
+  loaded: LoadedStock,
+  submissions: readonly Submission[],
+  context: Context,
+): { settlements: Settlement[]; effects: Effects } {
+  const { stock } = loaded;
+  const known = new Set(stock.reservations.keys());
+  const stored = new Map(loaded.context.records.map((record) => [record.key, record]));
+  const posted: Posted[] = [];
+  const records: StoredRecord[] = [];
+  for (const lapsed of expire(stock, context)) {
+    apply(stock, lapsed);
+    posted.push(lapsed);
+  }
+  const settlements = submissions.map(({ key, fingerprint, command }): Settlement => {
+    const before = stored.get(key);
+    if (before !== undefined) {
+      const { status, headers, body } = before;
+      const record = { fingerprint: before.fingerprint, answer: { status, headers, body } };
+      return { record, replayed: true };
+    }
+    let outcome: Outcome;
+    let answer: Answer;
+    try {
+      outcome = decide(stock, command, context);
+      answer = render(outcome, command, context.now);
+    } catch (error) {
+      // A defect in deciding one command must not fail its neighbours; nothing of it was applied.
+      return { error };
+    }
+    apply(stock, outcome);
+    if (outcome.posted) posted.push(outcome);
+    records.push({ key, fingerprint, ...answer });
+    return { record: { fingerprint, answer }, replayed: false };
+  });
+  return { settlements, effects: effectsOf(loaded, known, posted, records) };
+}
+
+export async function resolveTargets(
+  database: Database,
+  tenant: string,
+  commands: readonly Command[],
+): Promise<Targets | undefined> {
+  const { postings, reservations } = namedTargets(commands);
+  if (postings.length === 0 && reservations.length === 0) return undefined;
+  return findTargets(database.writes, tenant, postings, reservations);
+}
+
+/**
+ * Makes the missing level rows of known warehouses and products. The catalogue is read first: what
+ * it knows has a row afterwards, also when a product is registered in between.
+ */
+async function makeLevels(
+  database: Database,
+  tenant: string,
+  missing: readonly Pair[],
+): Promise<Catalogue> {
+  const catalogue = await findCatalogueOf(database, tenant, missing);
+  await ensureLevels(database.writes, tenant, missing);
+  return catalogue;
+}
+
+export function findCatalogueOf(
+  database: Database,
+  tenant: string,
+  pairs: readonly Pair[],
+): Promise<Catalogue> {
+  const warehouses = [...new Set(pairs.map(({ warehouse }) => warehouse))];
+  const products = [...new Set(pairs.map(({ product }) => product))];
+  return findCatalogue(database.writes, tenant, warehouses, products);
+}
+
+/**
+ * Holds the batch's pairs in Redis, so that a hot pair queues there and not in the database. Without
+ * it the batch is as correct and only waits elsewhere.
+ */
+async function holdPairs(
+  { locks, isLockUsable, lockLeaseMs, lockWaitMs, observer }: CommitOptions,
+  tenant: string,
+  pairs: Footprint['pairs'],
+): Promise<Lease | undefined> {
+  if (locks === undefined || pairs.length === 0 || !isLockUsable()) return undefined;
+  const began = performance.now();
+  try {
+    const lease = await locks.acquire(
+      pairs.map(({ warehouse, product }) => lockResource(tenant, warehouse, product)),
+      { leaseMs: lockLeaseMs, waitMs: lockWaitMs },
+    );
+    observer.lockAcquired?.(performance.now() - began);
+    return lease;
+  } catch (error) {
+    observer.lockMissed?.(error);
+    return undefined;
+  }
+}
+
+/** The tenant is the hash tag: all pairs of a batch are on one Redis Cluster slot. */
+export function lockResource(tenant: string, warehouse: string, product: string): string {
+  return `{${tenant}}:product_warehouse:${product}:${warehouse}`;
+}
+
+class StageTimer {
+  readonly stagesMs: Partial<Record<Stage, number>> = {};
+  #last = performance.now();
+
+  /** Ends a stage; one that runs twice adds up. */
+  end(stage: Stage): void {
+    const now = performance.now();
+    this.stagesMs[stage] = (this.stagesMs[stage] ?? 0) + now - this.#last;
+    this.#last = now;
+  }
+}

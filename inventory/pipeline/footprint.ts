@@ -1,0 +1,72 @@
+import type { Targets } from '../postgres/findTargets.ts';
+import type { Pair } from '../postgres/lockLevels.ts';
+import type { Command } from '../stock/commands.ts';
+import { levelKey } from '../stock/stock.ts';
+
+/** The rows that a batch must hold before it decides, in the order in which they are locked. */
+export interface Footprint {
+  readonly reservations: string[];
+  readonly pairs: Pair[];
+  /** Postings to reverse. They are immutable, so nothing locks them but their levels. */
+  readonly postings: string[];
+}
+
+/** The postings and reservations that commands name by id: their levels must be looked up first. */
+export function namedTargets(commands: readonly Command[]): {
+  postings: string[];
+  reservations: string[];
+} {
+  const postings = new Set<string>();
+  const reservations = new Set<string>();
+  for (const command of commands) {
+    if ('reservation' in command) addUuid(reservations, command.reservation);
+    else if (command.type === 'reversal') addUuid(postings, command.posting);
+  }
+  return { postings: [...postings], reservations: [...reservations] };
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A name that is no UUID names nothing, and the database would not take it as one. */
+function addUuid(ids: Set<string>, id: string): void {
+  if (UUID.test(id)) ids.add(id);
+}
+
+/**
+ * @param targets what `namedTargets` were found to be; undefined when there were none
+ * @returns sorted and without duplicates, so that any two batches take what they share in one order
+ */
+export function footprintOf(commands: readonly Command[], targets?: Targets): Footprint {
+  const pairs = new Map<string, Pair>();
+  const add = (warehouse: string, product: string) => {
+    const key = levelKey(warehouse, product);
+    if (!pairs.has(key)) pairs.set(key, { warehouse, product });
+  };
+  for (const command of commands) {
+    if ('from' in command) {
+      for (const { product } of command.lines) {
+        add(command.from, product);
+        add(command.to, product);
+      }
+    } else if ('warehouse' in command) {
+      for (const { product } of command.lines) add(command.warehouse, product);
+    }
+  }
+  for (const held of targets?.reservations.values() ?? []) {
+    for (const { warehouse, product } of held) add(warehouse, product);
+  }
+  for (const { movements } of targets?.postings.values() ?? []) {
+    for (const { warehouse, product } of movements) add(warehouse, product);
+  }
+  return {
+    reservations: [...(targets?.reservations.keys() ?? [])].sort(),
+    pairs: [...pairs.values()].sort(byWarehouseAndProduct),
+    postings: [...(targets?.postings.keys() ?? [])].sort(),
+  };
+}
+
+/** Codes are ASCII, so the order of UTF-16 units is the C collation's. */
+function byWarehouseAndProduct(a: Pair, b: Pair): number {
+  if (a.warehouse !== b.warehouse) return a.warehouse < b.warehouse ? -1 : 1;
+  return a.product < b.product ? -1 : a.product > b.product ? 1 : 0;
+}

@@ -1,0 +1,71 @@
+import type { Answer } from '@onhand/idempotency';
+import type { Database } from '../postgres/database.ts';
+import { Transaction } from '../postgres/transaction.ts';
+import type { Command } from '../stock/commands.ts';
+import { apply, type Context, decide, expire } from '../stock/decide.ts';
+import { levelKey } from '../stock/stock.ts';
+import type { Render } from './batch.ts';
+import { findCatalogueOf, resolveTargets } from './commitBatch.ts';
+import { footprintOf } from './footprint.ts';
+import { type LoadedStock, loadStock } from './loadStock.ts';
+import { uuidv7 } from './uuidv7.ts';
+
+/** Decides without writing: what would happen if the commands were sent now, in this order. */
+export class Preview {
+  readonly #database: Database;
+  readonly #render: Render;
+
+  constructor(database: Database, render: Render) {
+    this.#database = database;
+    this.#render = render;
+  }
+
+  /**
+   * Reads one snapshot, takes no lock and makes no row. The ids in the answers are of the form that
+   * a real answer would have; they name nothing.
+   */
+  async decide(tenant: string, commands: readonly Command[]): Promise<Answer[]> {
+    const targets = await resolveTargets(this.#database, tenant, commands);
+    const footprint = footprintOf(commands, targets);
+    const catalogue = await findCatalogueOf(this.#database, tenant, footprint.pairs);
+    const transaction = await Transaction.beginReadOnly(this.#database.writes);
+    let loaded: LoadedStock;
+    try {
+      const plan = { tenant, footprint, targets, catalogue, keys: [] };
+      loaded = await loadStock(transaction, { ...plan, mode: 'read' });
+    } finally {
+      await transaction.rollback();
+    }
+    addMissingLevels(loaded);
+    return this.#decideAll(loaded, commands);
+  }
+
+  #decideAll({ stock, context }: LoadedStock, commands: readonly Command[]): Answer[] {
+    const { now } = context;
+    const decided: Context = { now, recordedAt: now, nextId: () => uuidv7(now) };
+    for (const lapsed of expire(stock, decided)) apply(stock, lapsed);
+    return commands.map((command) => {
+      const outcome = decide(stock, command, decided);
+      apply(stock, outcome);
+      return this.#render(outcome, command, now);
+    });
+  }
+}
+
+const ZERO_HASH = '0'.repeat(64);
+
+/** A real batch would make these rows first. */
+function addMissingLevels({ stock, missing }: LoadedStock): void {
+  for (const { warehouse, product } of missing) {
+    if (!stock.warehouses.has(warehouse) || !stock.products.has(product)) continue;
+    stock.levels.set(levelKey(warehouse, product), {
+      warehouse,
+      product,
+      onHand: 0,
+      reserved: 0,
+      sequence: 0,
+      hash: ZERO_HASH,
+      recordedAt: 0,
+    });
+  }
+}

@@ -1,0 +1,70 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { failureOf } from '../postgres/failures.ts';
+import type { Settlement, Submission } from './batch.ts';
+import { type CommitOptions, commitBatch } from './commitBatch.ts';
+
+/** The database, or the way to it, is gone; whether a command took effect may be unknown. */
+export class DatabaseUnavailableError extends Error {
+  override readonly name = 'DatabaseUnavailableError';
+}
+
+/**
+ * Attempts of one batch, with the waits between them. A transient failure needs the other side to
+ * finish; an unreachable database gets about as long as a connection needs to be replaced.
+ */
+const attemptsMax = 4;
+const backoffMs = [10, 40, 160];
+
+/**
+ * No attempt starts later than this after the first. One attempt takes at most the query time-out
+ * (12 s), so a caller waits at most 10 + 12 s; a caller of a healthy database waits none of it.
+ */
+const retryUntilMs = 10_000;
+
+/**
+ * Settles every submission of a batch: commits it, retries what may pass, and splits what does not,
+ * so that one poison command cannot fail its neighbours.
+ *
+ * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree.
+ */
+export async function settleBatch(
+  options: CommitOptions,
+  submissions: readonly Submission[],
+  until = performance.now() + retryUntilMs,
+): Promise<Settlement[]> {
+  const failed = await commitWithRetries(options, submissions, until);
+  if ('settlements' in failed) return failed.settlements;
+  if (failed.failure === 'unreachable') {
+    const error = new DatabaseUnavailableError('the database is unavailable', {
+      cause: failed.error,
+    });
+    return submissions.map(() => ({ error }));
+  }
+  if (submissions.length === 1) return [{ error: failed.error }];
+  const middle = submissions.length >> 1;
+  const first = await settleBatch(options, submissions.slice(0, middle), until);
+  const second = await settleBatch(options, submissions.slice(middle), until);
+  return [...first, ...second];
+}
+
+async function commitWithRetries(
+  options: CommitOptions,
+  submissions: readonly Submission[],
+  until: number,
+): Promise<
+  { settlements: Settlement[] } | { error: unknown; failure: ReturnType<typeof failureOf> }
+> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { settlements: await commitBatch(options, submissions) };
+    } catch (error) {
+      options.observer.batchFailed?.({ error, commands: submissions.length, attempt });
+      const failure = failureOf(error);
+      if (failure === 'refused' || attempt === attemptsMax || performance.now() > until) {
+        return { error, failure };
+      }
+      const waitMs = backoffMs[attempt - 1] as number;
+      await delay(waitMs * (0.5 + Math.random()));
+    }
+  }
+}

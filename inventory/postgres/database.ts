@@ -1,0 +1,107 @@
+import pg from 'pg';
+
+/**
+ * The connections of one service process.
+ *
+ * `writes` runs pipelined transactions, one batch on one connection at a time; `reads` answers
+ * single statements. They are separate so that a burst of reads cannot take the connections that
+ * commits need.
+ */
+export interface Database {
+  readonly writes: pg.Pool;
+  readonly reads: pg.Pool;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** A PostgreSQL connection URL. */
+  readonly url: string;
+  /** All connections of this process, 2 or more; a third of them, but at least one, for reads. */
+  readonly connections: number;
+  /** Called for an idle connection that broke; the pool has already dropped it. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+/** How long to wait for a new connection before the database counts as unreachable. */
+const connectTimeoutMs = 3_000;
+
+/**
+ * How long one statement may take, row-lock waits included. Longer than the lock wait, so that a
+ * queue of writers is reported as what it is; well below a client's patience.
+ */
+const statementTimeoutMs = 10_000;
+
+/**
+ * How long to wait for a row lock. A holder that was stopped is ended by the idle timeout below, so
+ * a wait this long ends with the lock or with a retryable error.
+ */
+const lockTimeoutMs = 6_000;
+
+/**
+ * How long a transaction may sit idle: a service that was stopped (SIGSTOP, a frozen machine) in the
+ * middle of a batch must not hold its rows. The wrong way round would be worse: a transaction ended
+ * while it works costs one retry.
+ */
+const idleInTransactionTimeoutMs = 4_000;
+
+/** A black-holed connection is given up after this; longer than the server's own statement limit. */
+const queryTimeoutMs = 12_000;
+
+// Every statement of the service finds its rows by primary key from short arrays. With the planner's
+// default guesses for arrays it can choose to read whole tables while they are small, and a plan
+// made then would stay cached as they grow.
+const sessionOptions = [
+  'plan_cache_mode=force_generic_plan',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+  'jit=off',
+  `statement_timeout=${statementTimeoutMs}`,
+  `lock_timeout=${lockTimeoutMs}`,
+  `idle_in_transaction_session_timeout=${idleInTransactionTimeoutMs}`,
+  'timezone=UTC',
+  'client_min_messages=warning',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
+
+const INT8 = 20;
+
+/** int8 as number: every bigint column is bounded to the JSON-safe integers by a CHECK. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+/** Opens the pools; nothing is connected until the first statement. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const readConnections = Math.max(1, Math.floor(options.connections / 3));
+  const config: pg.PoolConfig = {
+    connectionString: options.url,
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: queryTimeoutMs,
+    keepAlive: true,
+    application_name: 'onhand',
+    options: sessionOptions,
+    types,
+  };
+  const reads = new pg.Pool({ ...config, max: readConnections });
+  const writes = new pg.Pool({
+    ...config,
+    max: Math.max(1, options.connections - readConnections),
+    pipeline: true,
+  } as pg.PoolConfig);
+  const onIdleError = options.onIdleError ?? (() => {});
+  for (const pool of [reads, writes]) {
+    pool.on('error', onIdleError);
+    // A connection that breaks while it is in use rejects its statements; without a listener of its
+    // own the event would end the process as well.
+    pool.on('connect', (client) => client.on('error', () => {}));
+  }
+  return {
+    reads,
+    writes,
+    close: async () => {
+      await Promise.all([reads.end(), writes.end()]);
+    },
+  };
+}

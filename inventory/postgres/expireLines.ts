@@ -1,0 +1,36 @@
+import type { Posting } from '../stock/outcomes.ts';
+import { plainArray, textArray } from './arrays.ts';
+import type { Transaction } from './transaction.ts';
+
+const statement = {
+  name: 'expire-reservation-lines',
+  text: `
+    UPDATE reservation_lines line
+    SET expired = line.expired + lapsed.units
+    FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS lapsed (reservation_id, product, units)
+    WHERE line.tenant_id = $1
+      AND line.reservation_id = lapsed.reservation_id AND line.product = lapsed.product`,
+};
+
+/**
+ * Marks the units that `expiry` postings gave back. A line changes only under the lock of its level,
+ * which the batch holds; the reservation itself need not be locked.
+ */
+export async function expireLines(
+  transaction: Transaction,
+  tenant: string,
+  expiries: readonly Posting[],
+): Promise<void> {
+  const lapsed = expiries.flatMap((posting) =>
+    posting.movements.map((movement) => ({ reservation: posting.reservation, movement })),
+  );
+  await transaction.query({
+    ...statement,
+    values: [
+      tenant,
+      textArray(lapsed.map(({ reservation }) => reservation)),
+      textArray(lapsed.map(({ movement }) => movement.product)),
+      plainArray(lapsed.map(({ movement }) => -movement.reservedChange)),
+    ],
+  });
+}

@@ -1,0 +1,48 @@
+import pg from 'pg';
+
+/**
+ * What an error of PostgreSQL, or of the way to it, means for the batch that met it.
+ *
+ * - `transient`: nothing was written and the same batch may succeed at once: a serialization
+ *   failure, a deadlock, a lock wait that ended, or a unique key that another writer took first.
+ * - `unreachable`: the database, or the connection to it, is gone, full or stopping. If a COMMIT had
+ *   been sent, its outcome is unknown.
+ * - `refused`: the database refuses this content; the same batch would fail again.
+ *
+ * Codes: PostgreSQL manual, Appendix A.
+ */
+export type Failure = 'transient' | 'unreachable' | 'refused';
+
+const TRANSIENT = new Set([
+  '40001', // serialization_failure
+  '40P01', // deadlock_detected
+  '55P03', // lock_not_available: lock_timeout
+  '23505', // unique_violation: another instance recorded the key, or wrote the sequence, first
+  '57014', // query_canceled: statement_timeout
+]);
+
+// Classes: connection exception, insufficient resources, operator intervention, system error.
+const UNREACHABLE_CLASSES = new Set(['08', '53', '57', '58']);
+
+const UNREACHABLE = new Set([
+  '25P03', // idle_in_transaction_session_timeout: the connection is closed
+  '25006', // read_only_sql_transaction: a standby, or a primary that was demoted
+  '28000', // invalid_authorization_specification
+  '28P01', // invalid_password
+  '3D000', // invalid_catalog_name
+]);
+
+export function failureOf(error: unknown): Failure {
+  // Errors of the connection are plain or system errors; the engine's own say that the code is wrong.
+  if (error instanceof TypeError || error instanceof RangeError) return 'refused';
+  const code = sqlState(error);
+  if (code === undefined) return 'unreachable';
+  if (TRANSIENT.has(code)) return 'transient';
+  if (UNREACHABLE.has(code) || UNREACHABLE_CLASSES.has(code.slice(0, 2))) return 'unreachable';
+  return 'refused';
+}
+
+/** The five-character code of a server error; undefined for an error of the connection. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}

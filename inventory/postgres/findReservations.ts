@@ -1,0 +1,54 @@
+import type pg from 'pg';
+import type { Reservation, ReservationLine, ReservationStatus } from '../stock/stock.ts';
+import { Conditions, type PageOf, rowsOf } from './reads.ts';
+
+export interface ReservationRow extends Reservation {
+  /** The database's clock when it was read, in milliseconds: it says whether it has expired. */
+  readonly now: number;
+}
+
+interface Row extends Omit<ReservationRow, 'lines'> {
+  readonly lines: ReservationLine[];
+}
+
+const select = `
+  SELECT r.reservation_id AS id, r.warehouse, r.reference, r.posting_id AS "postingId",
+         (extract(epoch FROM r.expires_at) * 1000)::bigint AS "expiresAt",
+         floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint AS now,
+         (SELECT json_agg(json_build_object(
+                   'product', line.product, 'quantity', line.quantity, 'shipped', line.shipped,
+                   'released', line.released, 'expired', line.expired) ORDER BY line.position)
+          FROM reservation_lines line
+          WHERE line.tenant_id = $1 AND line.reservation_id = r.reservation_id) AS lines
+  FROM reservations r
+  WHERE r.tenant_id = $1`;
+
+const CONDITION: Record<ReservationStatus, string> = {
+  closed: 'r.closed',
+  active: 'NOT r.closed AND (r.expires_at IS NULL OR r.expires_at > statement_timestamp())',
+  expired: 'NOT r.closed AND r.expires_at <= statement_timestamp()',
+};
+
+export async function findReservation(
+  pool: pg.Pool,
+  tenant: string,
+  id: string,
+): Promise<ReservationRow | undefined> {
+  const [row] = await rowsOf<Row>(pool, `${select} AND r.reservation_id = $2`, [tenant, id]);
+  return row;
+}
+
+/** Reservations in the order in which they were made. */
+export function findReservations(
+  pool: pg.Pool,
+  tenant: string,
+  filter: { status?: ReservationStatus | undefined },
+  page: PageOf<string>,
+): Promise<ReservationRow[]> {
+  const where = new Conditions(tenant);
+  if (filter.status !== undefined) where.add(CONDITION[filter.status]);
+  if (page.after !== undefined) where.add(`r.reservation_id > ${where.parameter(page.after)}`);
+  const text = `${select}${where.text}
+    ORDER BY r.reservation_id LIMIT ${where.parameter(page.limit)}`;
+  return rowsOf<Row>(pool, text, where.values);
+}

@@ -1,0 +1,51 @@
+import type { Movement, Posting } from '../stock/outcomes.ts';
+import { hexArray, plainArray, textArray } from './arrays.ts';
+import type { Transaction } from './transaction.ts';
+
+const statement = {
+  name: 'insert-movements',
+  text: `
+    INSERT INTO movements (tenant_id, recorded_at, posting_id, position, warehouse, product,
+                           sequence, on_hand_change, reserved_change, on_hand, reserved, unit_cost,
+                           hash)
+    SELECT $1, $2::timestamptz, m.*
+    FROM unnest($3::uuid[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[]) AS m`,
+};
+
+/** @param recordedAt RFC 3339; one instant for all movements of a batch */
+export async function insertMovements(
+  transaction: Transaction,
+  tenant: string,
+  recordedAt: string,
+  postings: readonly Posting[],
+): Promise<void> {
+  const ids: string[] = [];
+  const positions: number[] = [];
+  const movements: Movement[] = [];
+  for (const { id, movements: ofPosting } of postings) {
+    for (let position = 0; position < ofPosting.length; position++) {
+      ids.push(id);
+      positions.push(position);
+      movements.push(ofPosting[position] as Movement);
+    }
+  }
+  await transaction.query({
+    ...statement,
+    values: [
+      tenant,
+      recordedAt,
+      textArray(ids),
+      plainArray(positions),
+      textArray(movements.map((m) => m.warehouse)),
+      textArray(movements.map((m) => m.product)),
+      plainArray(movements.map((m) => m.sequence)),
+      plainArray(movements.map((m) => m.onHandChange)),
+      plainArray(movements.map((m) => m.reservedChange)),
+      plainArray(movements.map((m) => m.onHand)),
+      plainArray(movements.map((m) => m.reserved)),
+      textArray(movements.map((m) => m.unitCost)),
+      hexArray(movements.map((m) => m.hash)),
+    ],
+  });
+}

@@ -1,0 +1,97 @@
+import type { OverdueHold } from '../stock/stock.ts';
+import { textArray } from './arrays.ts';
+import type { Pair } from './lockLevels.ts';
+import type { Transaction } from './transaction.ts';
+
+/** An answer that was recorded under a key, as the database holds it. */
+export interface StoredRecord {
+  readonly key: string;
+  /** SHA-256, lower-case hex. */
+  readonly fingerprint: string;
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: Buffer;
+}
+
+export interface BatchContext {
+  /** The database's clock after the locks were taken, in milliseconds since the epoch. */
+  readonly now: number;
+  /** Records of the batch's keys that are still retained. */
+  readonly records: StoredRecord[];
+  /** Keys whose record has outlived its retention and stands in the way of a new one. */
+  readonly lapsedKeys: string[];
+  readonly overdue: OverdueHold[];
+}
+
+type RecordRow = [string, string, number, string, string, boolean];
+type HoldRow = [string, string, string, number];
+type Row = [number, RecordRow[] | null, HoldRow[] | null];
+
+const statement = {
+  name: 'load-context',
+  text: `
+    WITH clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)
+    SELECT
+      (extract(epoch FROM now) * 1000)::bigint,
+      (SELECT json_agg(json_build_array(r.key, encode(r.fingerprint, 'hex'), r.status, r.headers,
+                                        encode(r.body, 'base64'), r.expires_at <= clock.now))
+       FROM idempotency_records r
+       WHERE r.scope = $1 AND r.key = ANY($2::text[])),
+      (SELECT json_agg(json_build_array(line.reservation_id, line.warehouse, line.product,
+                                        line.quantity - line.shipped - line.released - line.expired)
+                       ORDER BY line.reservation_id, line.position)
+       FROM unnest($3::text[], $4::text[]) AS pair (warehouse, product)
+       JOIN reservation_lines line ON line.tenant_id = $1
+         AND line.warehouse = pair.warehouse AND line.product = pair.product
+         AND line.expires_at <= clock.now
+         AND line.shipped + line.released + line.expired < line.quantity)
+    FROM clock`,
+};
+
+/**
+ * What a batch must know besides its levels: the time, the keys that already have an answer, and
+ * the holds on its levels that are over.
+ *
+ * Issue it behind `lockLevels`: only a snapshot taken after the locks shows what their last holder
+ * committed. The time and the overdue holds come from one reading of the clock, so that a hold is
+ * never both over for one and still running for the other.
+ */
+export async function loadContext(
+  transaction: Transaction,
+  tenant: string,
+  keys: readonly string[],
+  pairs: readonly Pair[],
+): Promise<BatchContext> {
+  const { rows } = await transaction.query<Row>({
+    ...statement,
+    values: [
+      tenant,
+      textArray(keys),
+      textArray(pairs.map((pair) => pair.warehouse)),
+      textArray(pairs.map((pair) => pair.product)),
+    ],
+  });
+  const [now, records, holds] = rows[0] as Row;
+  const all = records ?? [];
+  return {
+    now,
+    records: all.filter((record) => !record[5]).map(storedRecord),
+    lapsedKeys: all.filter((record) => record[5]).map((record) => record[0]),
+    overdue: (holds ?? []).map(([reservation, warehouse, product, quantity]) => ({
+      reservation,
+      warehouse,
+      product,
+      quantity,
+    })),
+  };
+}
+
+function storedRecord([key, fingerprint, status, headers, body]: RecordRow): StoredRecord {
+  return {
+    key,
+    fingerprint,
+    status,
+    headers: JSON.parse(headers),
+    body: Buffer.from(body, 'base64'),
+  };
+}

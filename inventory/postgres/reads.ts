@@ -1,0 +1,47 @@
+import type pg from 'pg';
+
+/** A keyset page: the rows after `after`, at most `limit`. */
+export interface PageOf<Cursor> {
+  readonly limit: number;
+  readonly after: Cursor | undefined;
+}
+
+/** Conditions and their parameters, gathered while a statement is put together. */
+export class Conditions {
+  readonly values: unknown[];
+  readonly #texts: string[] = [];
+
+  /** @param tenant the first parameter of every statement */
+  constructor(tenant: string) {
+    this.values = [tenant];
+  }
+
+  /** The placeholder of a new parameter. */
+  parameter(value: unknown): string {
+    this.values.push(value);
+    return `$${this.values.length}`;
+  }
+
+  /** `column = value`, if there is a value. */
+  equals(column: string, value: string | undefined): void {
+    if (value !== undefined) this.add(`${column} = ${this.parameter(value)}`);
+  }
+
+  add(text: string): void {
+    this.#texts.push(text);
+  }
+
+  /** What was gathered, each behind an AND. */
+  get text(): string {
+    return this.#texts.map((text) => ` AND ${text}`).join('');
+  }
+}
+
+/** Runs a read and gives its rows. */
+export async function rowsOf<Row extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  text: string,
+  values: unknown[],
+): Promise<Row[]> {
+  return (await pool.query<Row>(text, values)).rows;
+}

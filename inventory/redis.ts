@@ -1,0 +1,37 @@
+import { createClient } from 'redis';
+
+export type RedisClient = ReturnType<typeof newClient>;
+
+/** Pause between attempts to reach a Redis that is gone: grows to this, with jitter. */
+const reconnectMsMax = 1_000;
+
+function newClient(url: string) {
+  return createClient({
+    ...addressOf(url),
+    // A command for a Redis that is gone fails at once: it is an accelerator, nobody waits for it.
+    disableOfflineQueue: true,
+    socket: {
+      ...addressOf(url).socket,
+      connectTimeout: 1_000,
+      reconnectStrategy: (retries: number) =>
+        Math.min(20 * 2 ** Math.min(retries, 6), reconnectMsMax) * (0.75 + Math.random() / 2),
+    },
+  });
+}
+
+/** node-redis takes a unix socket as an option, not as a URL. */
+function addressOf(url: string): { url?: string; socket?: { path: string; tls: false } } {
+  if (!url.startsWith('unix://')) return { url };
+  return { socket: { path: url.slice('unix://'.length), tls: false } };
+}
+
+/**
+ * A client that keeps trying to reach Redis in the background; the service starts without it.
+ * @param onError told of every failed connection
+ */
+export function connectRedis(url: string, onError: (error: Error) => void): RedisClient {
+  const client = newClient(url);
+  client.on('error', onError);
+  client.connect().catch(onError);
+  return client;
+}

@@ -1,0 +1,132 @@
+import {
+  createIdempotency,
+  type FallbackClaims,
+  fallbackClaims,
+  memoryClaims,
+  redisClaims,
+} from '@onhand/idempotency';
+import { createLocks, type Locks, memoryDriver, redisDriver } from '@onhand/lock';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { renderOutcome } from './http/answers.ts';
+import { buildApp } from './http/app.ts';
+import { Metrics } from './http/metrics.ts';
+import { Pipeline } from './pipeline/pipeline.ts';
+import { Preview } from './pipeline/preview.ts';
+import { findApiKey } from './postgres/apiKeys.ts';
+import { type Database, openDatabase } from './postgres/database.ts';
+import { findRecord } from './postgres/findRecord.ts';
+import { isMigrated } from './postgres/migrate.ts';
+import { startPurge } from './purge.ts';
+import { connectRedis, type RedisClient } from './redis.ts';
+import type { Settings } from './settings.ts';
+
+export interface Service {
+  readonly app: FastifyInstance;
+  readonly database: Database;
+  /**
+   * Stops in order: no new work; what is queued commits and is answered; claims and leases are
+   * given back; connections close. The caller bounds the time.
+   */
+  stop(): Promise<void>;
+}
+
+/** Lines of one batch: a batch of this many takes some 100 ms. */
+const batchLinesMax = 4_000;
+
+/** Puts the service together on a migrated database and, if there is one, a Redis. */
+export async function createService(
+  settings: Settings,
+  { databaseUrl, redisUrl }: { databaseUrl: string; redisUrl: string | undefined },
+  logger: Logger,
+): Promise<Service> {
+  const database = openDatabase({
+    url: databaseUrl,
+    connections: settings.databaseConnections,
+    onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke'),
+  });
+  const metrics = new Metrics();
+  const redis = redisUrl === undefined ? undefined : connectRedis(redisUrl, quiet(logger));
+  const claims = redis === undefined ? undefined : fallbackTo(redis, logger);
+  const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
+  const idempotency = createIdempotency({
+    claims: claims ?? memoryClaims(),
+    records: { find: (tenant, key) => findRecord(database.reads, tenant, key) },
+    leaseMs: settings.claimLeaseMs,
+    waitMs: settings.idempotencyWaitMs,
+    onClaimError: () => metrics.claimFailed(),
+  });
+  const locks: Locks = createLocks({
+    driver: redis === undefined ? memoryDriver() : redisDriver(redis),
+    prefix: 'lock',
+    commandTimeoutMs: 250,
+  });
+  const isDegraded = () => redis !== undefined && (!redis.isReady || claims?.degraded === true);
+  const pipeline = new Pipeline({
+    database,
+    // One process needs no lock of its own: a tenant's batches are in one lane.
+    locks: redis === undefined ? undefined : locks,
+    isLockUsable: () => !isDegraded(),
+    lockLeaseMs: settings.lockLeaseMs,
+    lockWaitMs: settings.lockWaitMs,
+    retentionMs,
+    render: renderOutcome,
+    observer: metrics.observer,
+    batchCommandsMax: settings.batchCommandsMax,
+    batchLinesMax,
+    queueCommandsMax: settings.queueCommandsMax,
+    queueWaitMs: settings.queueWaitMs,
+    batchesMax: database.writes.options.max,
+  });
+  metrics.watch({ queueLength: () => pipeline.queueLength, isDegraded });
+  let stopping = false;
+  const app = await buildApp({
+    database,
+    idempotency,
+    pipeline,
+    preview: new Preview(database, renderOutcome),
+    locks,
+    metrics,
+    readiness: {
+      checkDatabase: () => isMigrated(database.reads),
+      isDegraded,
+      isStopping: () => stopping,
+    },
+    findPrincipal: (secretSha256) => findApiKey(database.reads, secretSha256),
+    logger,
+    retentionHours: settings.idempotencyRetentionHours,
+    rateLimitPerSecond: settings.rateLimitPerSecond,
+  });
+  const purge = startPurge(database.reads, (error) => logger.warn({ err: error }, 'purge failed'));
+  return {
+    app,
+    database,
+    stop: async () => {
+      stopping = true;
+      await purge.stop();
+      await app.close();
+      await pipeline.close();
+      await idempotency.close();
+      if (redis?.isOpen) redis.destroy();
+      await database.close();
+    },
+  };
+}
+
+function fallbackTo(redis: RedisClient, logger: Logger): FallbackClaims {
+  return fallbackClaims(redisClaims(redis, { prefix: 'idempotency' }), memoryClaims(), {
+    onDegraded: (error) =>
+      logger.warn({ err: error }, 'Redis does not answer: claims are kept in memory'),
+    onRecovered: () => logger.info('Redis answers again'),
+  });
+}
+
+/** Says once that Redis is out of reach, not with every attempt. */
+function quiet(logger: Logger): (error: Error) => void {
+  let last = '';
+  return (error) => {
+    if (error.message === last) return;
+    last = error.message;
+    logger.warn({ err: error }, 'Redis connection');
+  };
+}
