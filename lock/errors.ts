@@ -26,6 +26,17 @@ export class LockTimeout extends LockError {
 export class LockLost extends LockError {
   readonly code = 'lock-lost';
   readonly retryable = true;
+  /** What a routine run by `using` had returned when its lease turned out to be lost. */
+  readonly result: unknown;
+
+  constructor(
+    message: string,
+    keys: readonly string[],
+    options?: ErrorOptions & { readonly result?: unknown },
+  ) {
+    super(message, keys, options);
+    this.result = options?.result;
+  }
 }
 
 /**

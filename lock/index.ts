@@ -1,4 +1,12 @@
-export type { Attempt, Claim, LockDriver, LockMode } from './driver.ts';
+export type {
+  Attempt,
+  Claim,
+  DriverContext,
+  DriverFactory,
+  KeyState,
+  LockDriver,
+  LockMode,
+} from './driver.ts';
 export {
   LockAborted,
   LockError,
@@ -7,7 +15,10 @@ export {
   LockTimeout,
   LockUnavailable,
 } from './errors.ts';
+export type { LockEvent, LockHooks } from './hooks.ts';
 export type { Lease } from './lease.ts';
-export { type AcquireOptions, createLocks, type Locks, type LocksOptions } from './locks.ts';
+export { createLocks, type Locks } from './locks.ts';
 export { memoryDriver } from './memory/driver.ts';
+export type { AcquireOptions, LocksOptions, UsingOptions } from './options.ts';
+export type { RedisClient } from './redis/connect.ts';
 export { redisDriver } from './redis/driver.ts';

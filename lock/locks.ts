@@ -1,158 +1,229 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { bounded } from './bounded.ts';
-import type { Attempt, Claim, LockDriver } from './driver.ts';
-import {
-  describeKeys,
-  LockAborted,
-  type LockError,
-  LockLost,
-  LockTimeout,
-  LockUnavailable,
-} from './errors.ts';
-import { normaliseKeys } from './keys.ts';
+import { aborted, type Obtained, obtainGroups, obtainLocally } from './acquisition.ts';
+import type { KeyState } from './driver.ts';
+import { LockLost } from './errors.ts';
+import { type LockHooks, notify } from './hooks.ts';
+import { checkPrefix, normaliseKeys } from './keys.ts';
 import { Lease } from './lease.ts';
-
-/** Settings of {@link createLocks}. */
-export interface LocksOptions {
-  /** Where the locks live: `redisDriver(client)`, `memoryDriver()`, … */
-  readonly driver: (prefix: string) => LockDriver;
-  /** Stands before every key, with a colon between. Default `lock`. */
-  readonly prefix?: string;
-  /**
-   * Longest wait for one reply of the lock server, in ms. Default 1,000: a healthy server answers
-   * in a few, and a caller learns soon of one that does not answer at all.
-   */
-  readonly commandTimeoutMs?: number;
-}
-
-/** Settings of one acquire. */
-export interface AcquireOptions {
-  /** How long the keys stay held without a sign of life, in ms. Default 10,000. */
-  readonly leaseMs?: number;
-  /** How long to wait for others, in ms; 0 asks once. Default 5,000. */
-  readonly waitMs?: number;
-  /** Ends the waiting. A lease that was granted already is not touched. */
-  readonly signal?: AbortSignal;
-}
+import {
+  type AcquireOptions,
+  type LocksOptions,
+  type UsingOptions,
+  type Wanted,
+  wanted,
+} from './options.ts';
+import { keepExtending } from './renewal.ts';
+import { Session } from './session.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** Distributed locks over one server and prefix. */
-export interface Locks {
+export interface Locks extends AsyncDisposable {
   /**
    * Takes all of the keys, or none. Free keys cost one round trip.
    *
-   * Lasts at most `waitMs` + `commandTimeoutMs`.
+   * Those who wait are served in the order of their arrival, across processes. Lasts at most
+   * `waitMs` + 2 × `commandTimeoutMs` (in a Redis Cluster, per slot of the keys).
+   * @param keys 1 to 4,000; duplicates count once. All that a piece of work needs: taking more while
+   *   holding some can end in a deadlock, until a `waitMs` is over
    * @throws LockTimeout others held a key for all of `waitMs`
    * @throws LockUnavailable the server did not answer, or refused
    * @throws LockLost the grant took so long to arrive that it was over
-   * @throws LockAborted `signal` fired
+   * @throws LockAborted `signal` fired, or the locks were closed
+   * @throws TypeError, RangeError on a key or setting out of its bounds
    */
   acquire(keys: readonly string[], options?: AcquireOptions): Promise<Lease>;
+  /**
+   * Runs a routine under a lock and extends its lease until the routine settles.
+   *
+   * The routine is never cut off: `lease.signal` tells it that the lease is lost, and its outcome is
+   * awaited in any case. A failing release changes nothing about the outcome.
+   * @returns what the routine returned
+   * @throws LockLost the lease was over before the routine settled; `cause` is what the routine threw,
+   *   `result` what it returned
+   * @throws whatever {@link acquire} or the routine throws
+   */
+  using<T>(
+    keys: readonly string[],
+    options: UsingOptions,
+    routine: (lease: Lease) => Promise<T> | T,
+  ): Promise<T>;
+  /** Who holds a key and who awaits it. One round trip. @throws LockUnavailable */
+  inspect(key: string): Promise<KeyState>;
+  /**
+   * The held keys that start with `start`, sorted. Reads all of the server's key names in steps: for
+   * operators, not for requests. @throws LockUnavailable
+   */
+  list(start?: string): Promise<KeyState[]>;
+  /**
+   * Takes a key away from its holders, who learn of it at their next extension and are stopped by
+   * the fencing token until then. @returns who held it @throws LockUnavailable
+   */
+  forceRelease(key: string, options: { readonly reason: string }): Promise<KeyState>;
+  /** Ends all waiting and the connection used for being woken. Leases stay as they are. */
+  close(): Promise<void>;
 }
 
-/** What clocks may drift apart during a lease, and what acting on a reply may take. */
-const driftRate = 0.01;
-const marginMs = 2;
-/** Between two attempts. */
-const pollMs = 50;
+/** Sets of keys up to this size are queued within the process first; see {@link Turnstile}. */
+const localKeysMax = 16;
 
-/** Makes locks over one server. Cheap; make one per process and prefix. */
+/** Makes locks over one server. Make one per process and prefix, and share it. */
 export function createLocks(options: LocksOptions): Locks {
-  return new DriverLocks(options);
+  return new SessionLocks(options);
 }
 
-class DriverLocks implements Locks {
-  readonly #driver: LockDriver;
-  readonly #prefix: string;
-  readonly #commandTimeoutMs: number;
-  readonly #name = `${hostname()}:${process.pid}:${randomBytes(9).toString('base64url')}`;
-  #serial = 0;
+class SessionLocks implements Locks {
+  readonly #session: Session;
+  readonly #hooks: LockHooks;
+  readonly #turnstiles = new Map<string, Turnstile>();
 
-  constructor({ driver, prefix = 'lock', commandTimeoutMs = 1_000 }: LocksOptions) {
-    this.#prefix = prefix;
-    this.#commandTimeoutMs = commandTimeoutMs;
-    this.#driver = driver(prefix);
+  constructor(options: LocksOptions) {
+    const { driver, prefix = 'lock', commandTimeoutMs = 1_000, hooks = {} } = options;
+    if (!(commandTimeoutMs >= 1 && commandTimeoutMs <= 60_000)) {
+      throw new RangeError(`commandTimeoutMs must be from 1 to 60000, not ${commandTimeoutMs}`);
+    }
+    const name = (options.name ?? `${hostname()}:${process.pid}`).replace(/[^\x21-\x7e]/g, '-');
+    const client = `${name}:${randomBytes(9).toString('base64url')}`;
+    this.#session = new Session({ driver, prefix: checkPrefix(prefix), client, commandTimeoutMs });
+    this.#hooks = hooks;
   }
 
   async acquire(keys: readonly string[], options: AcquireOptions = {}): Promise<Lease> {
-    const { leaseMs = 10_000, waitMs = 5_000, signal } = options;
     const names = normaliseKeys(keys);
-    const claim: Claim = {
-      keys: names.map((key) => `${this.#prefix}:${key}`),
-      owner: `${this.#name}.${(++this.#serial).toString(36)}`,
-      mode: 'exclusive',
-      leaseMs,
-    };
-    const deadline = performance.now() + waitMs;
-    for (;;) {
-      if (signal?.aborted) throw aborted(names, signal);
-      const sentAt = performance.now();
-      const attempt = await this.#attempt(names, claim);
-      if (attempt.granted) {
-        if (signal?.aborted) {
-          void this.#giveBack(claim);
-          throw aborted(names, signal);
-        }
-        return this.#lease(names, claim, attempt.token, sentAt);
-      }
-      const left = deadline - performance.now();
-      if (left <= 0) {
-        throw new LockTimeout(`${describeKeys(names)} not free within ${waitMs} ms`, names);
-      }
-      await pause(Math.min(left, attempt.retryMs + 1, pollMs * (0.5 + Math.random())), signal);
-    }
-  }
-
-  async #attempt(names: readonly string[], claim: Claim): Promise<Attempt> {
+    const settings = wanted(options);
+    const startedAt = performance.now();
     try {
-      return await bounded(this.#driver.acquire(claim), this.#commandTimeoutMs, (late) => {
-        if (late.granted) void this.#giveBack(claim);
-      });
+      const obtained = await this.#obtain(names, settings);
+      const lease = this.#lease(names, obtained);
+      const waitedMs = performance.now() - startedAt;
+      const { mode } = settings;
+      const { fencingToken } = lease;
+      notify(this.#hooks.acquired, { keys: names, mode, waitedMs, fencingToken });
+      return lease;
     } catch (error) {
-      // The server may have done it and only the reply was lost.
-      void this.#giveBack(claim);
-      throw unavailable(names, error);
+      const waitedMs = performance.now() - startedAt;
+      notify(this.#hooks.refused, { keys: names, mode: settings.mode, waitedMs, error });
+      throw error;
     }
   }
 
-  #lease(names: readonly string[], claim: Claim, token: number, sentAt: number): Lease {
-    const validUntil = sentAt + claim.leaseMs * (1 - driftRate) - marginMs;
-    const giveBack = () => this.#giveBack(claim);
-    if (validUntil <= performance.now()) {
-      void giveBack();
-      throw new LockLost(`the lease on ${describeKeys(names)} was over when granted`, names);
-    }
-    return new Lease(names, BigInt(token) * 64n, validUntil, giveBack);
-  }
-
-  async #giveBack(claim: Claim): Promise<void> {
+  async using<T>(
+    keys: readonly string[],
+    options: UsingOptions,
+    routine: (lease: Lease) => Promise<T> | T,
+  ): Promise<T> {
+    const { holdMaxMs = 300_000 } = options;
+    const lease = await this.acquire(keys, options);
+    const stop = keepExtending(lease, wanted(options).leaseMs, holdMaxMs);
     try {
-      await bounded(this.#driver.release(claim), this.#commandTimeoutMs);
-    } catch {
-      // Out of reach: the keys free themselves when the lease is over.
+      const outcome = await settle(routine, lease);
+      if (lease.state === 'lost') throw lostWhile(lease, outcome);
+      if ('error' in outcome) throw outcome.error;
+      return outcome.result;
+    } finally {
+      stop();
+      await lease.release();
     }
+  }
+
+  async inspect(key: string): Promise<KeyState> {
+    const [state] = await this.#states([key]);
+    if (!state) throw new TypeError('the driver answered nothing');
+    return state;
+  }
+
+  async list(start = ''): Promise<KeyState[]> {
+    const found = new Set<string>();
+    const steps = this.#session.driver.list(start)[Symbol.asyncIterator]();
+    for (;;) {
+      const step = await this.#session.ask([], steps.next());
+      if (step.done) break;
+      for (const key of step.value) found.add(key);
+    }
+    const names = this.#session.names({ keys: [...found].sort() });
+    const states: KeyState[] = [];
+    for (let at = 0; at < names.length; at += 500) {
+      states.push(...(await this.#states(names.slice(at, at + 500))));
+    }
+    return states.filter(({ mode }) => mode !== 'free');
+  }
+
+  async forceRelease(key: string, { reason }: { readonly reason: string }): Promise<KeyState> {
+    if (!reason) throw new TypeError('taking a lock away needs a reason');
+    const before = await this.inspect(key);
+    const [full = ''] = this.#session.claim([key], 'exclusive', 0).keys;
+    await this.#session.ask([full], this.#session.driver.forceRelease(full));
+    notify(this.#hooks.forced, { keys: [key], reason, holders: before.holders });
+    return before;
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #obtain(names: readonly string[], settings: Wanted): Promise<Obtained> {
+    const { signal } = settings;
+    if (signal?.aborted) throw aborted(names, signal);
+    const turnstile = this.#turnstile(names, settings);
+    if (turnstile) return obtainLocally(turnstile, names, settings);
+    const { mode, leaseMs, owner } = settings;
+    const claim = this.#session.claim(names, mode, leaseMs, owner);
+    const groups = this.#session.driver.partition?.(claim.keys) ?? [claim.keys];
+    const claims = groups.map((keys) => ({ ...claim, keys }));
+    return obtainGroups(this.#session, claims, names, settings);
+  }
+
+  /** The local queue for these keys, or undefined where each caller asks for itself. */
+  #turnstile(names: readonly string[], settings: Wanted): Turnstile | undefined {
+    const { mode, leaseMs, owner, waitMs } = settings;
+    if (mode === 'shared' || owner !== undefined || names.length > localKeysMax) return undefined;
+    if (names.length > 1 && this.#session.driver.partition) return undefined;
+    const id = `${leaseMs} ${names.length === 1 ? names[0] : JSON.stringify(names)}`;
+    const known = this.#turnstiles.get(id);
+    // Who asks only once asks the server: behind others of this process it would never be served.
+    if (known) return waitMs > 0 ? known : undefined;
+    const session = this.#session;
+    const made = new Turnstile({
+      obtain: (patience) => session.obtain(session.claim(names, mode, leaseMs), patience),
+      giveBack: async ({ claim }) => void (await session.giveBack(claim)),
+      idle: () => void this.#turnstiles.delete(id),
+    });
+    this.#turnstiles.set(id, made);
+    return made;
+  }
+
+  #lease(keys: readonly string[], obtained: Obtained): Lease {
+    return new Lease({ session: this.#session, hooks: this.#hooks, keys, ...obtained });
+  }
+
+  async #states(names: readonly string[]): Promise<KeyState[]> {
+    const keys = names.map((name) => `${this.#session.prefix}:${name}`);
+    const states = await this.#session.ask(keys, this.#session.driver.inspect(keys));
+    const cut = this.#session.prefix.length + 1;
+    return states.map((state) => ({ ...state, key: state.key.slice(cut) }));
   }
 }
 
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done);
-  });
+type Outcome<T> = { readonly result: T } | { readonly error: unknown };
+
+async function settle<T>(
+  routine: (lease: Lease) => Promise<T> | T,
+  lease: Lease,
+): Promise<Outcome<T>> {
+  try {
+    return { result: await routine(lease) };
+  } catch (error) {
+    return { error };
+  }
 }
 
-function aborted(names: readonly string[], signal: AbortSignal): LockAborted {
-  return new LockAborted(`waiting for ${describeKeys(names)} was aborted`, names, {
-    cause: signal.reason,
-  });
-}
-
-function unavailable(names: readonly string[], cause: unknown): LockError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new LockUnavailable(`the lock server did not answer: ${why}`, names, { cause });
+function lostWhile(lease: Lease, outcome: Outcome<unknown>): LockLost {
+  const message = 'the lease was over before the routine settled';
+  return 'error' in outcome
+    ? new LockLost(message, lease.keys, { cause: outcome.error })
+    : new LockLost(message, lease.keys, { result: outcome.result });
 }

@@ -1,42 +1,32 @@
--- Takes all keys for one owner, or none.
+-- Takes all keys for one owner, or none; may leave the owner waiting in the queues of the keys.
 --
--- KEYS[1]    fence: the last token given out under this prefix
--- KEYS[2..]  the lock keys, unique
+-- KEYS[1]    waiting: sorted set, each waiting owner by the server time in ms until it counts as alive
+-- KEYS[2]    fence: the last token given out
+-- KEYS[3..]  the lock keys, unique
 -- ARGV[1]    owner, without spaces
 -- ARGV[2]    lease in ms
+-- ARGV[3]    mode: 'x' exclusive, 's' shared
+-- ARGV[4]    client to wake when the keys are granted later; '' = do not wait in the queues
+-- ARGV[5]    how long a waiter counts as alive without asking again, in ms
 --
--- A lock key holds "<owner> <token>" and expires with the lease.
--- The token is the server's clock in microseconds, or the last token + 1 if that is later: it rises
--- when the clock is set back, and it still rises when Redis has lost its data.
+-- A lock key is a string "<owner> <token>" while held exclusively, and a sorted set of owners by the
+-- end of their lease (server time in ms) while shared. It expires with its lease.
 --
--- Returns  token (> 0)  all keys are held
---          -1 - n       nothing was taken; the lease in the way ends in n ms
-local count = #KEYS
-local owner = ARGV[1] .. ' '
+-- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
+--          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
+local owner = ARGV[1]
+local lease = ARGV[2]
 
--- unpack() pushes its result on a stack of 8,000 slots.
-local held = 0
-for first = 2, count, 4000 do
-  held = held + redis.call('EXISTS', unpack(KEYS, first, math.min(first + 3999, count)))
-end
-if held > 0 then
-  for i = 2, count do
-    local value = redis.call('GET', KEYS[i])
-    if value and string.sub(value, 1, #owner) ~= owner then
-      return -1 - math.max(redis.call('PTTL', KEYS[i]), 0)
-    end
+-- The way without contention: no key exists and nobody waits. unpack() has room for 8,000 values.
+if ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3)) == 0 then
+  local time = redis.call('TIME')
+  local token = time[1] * 1000000 + time[2]
+  local last = tonumber(redis.call('GET', KEYS[2]))
+  if last and last >= token then token = last + 1 end
+  redis.call('SET', KEYS[2], token, 'PX', 86400000)
+  local value = owner .. ' ' .. string.format('%.0f', token)
+  for i = 3, #KEYS do
+    redis.call('SET', KEYS[i], value, 'PX', lease)
   end
+  return token
 end
-
-local time = redis.call('TIME')
-local token = time[1] * 1000000 + time[2]
-local last = tonumber(redis.call('GET', KEYS[1]))
-if last and last >= token then token = last + 1 end
--- A day: longer than any clock is set back.
-redis.call('SET', KEYS[1], token, 'PX', 86400000)
-
-local value = owner .. string.format('%.0f', token)
-for i = 2, count do
-  redis.call('SET', KEYS[i], value, 'PX', ARGV[2])
-end
-return token

@@ -1,15 +1,13 @@
 /** The part of a Redis client that the driver needs; one adapter per client library. */
 export interface RedisConnection {
-  /** Sends one command whose keys lie in the slot of `routeKey`, and answers its reply. */
+  /** Whether keys of different slots must not meet in one script. */
+  readonly cluster: boolean;
+  /** Sends one command, all of whose keys lie in the slot of `routeKey`. */
   send(routeKey: string, command: string[]): Promise<unknown>;
-}
-
-/** What is used of a node-redis 5 or 6 client (`createClient`, `createSentinel`, a pool). */
-export interface NodeRedisClient {
-  sendCommand(command: string[]): Promise<unknown>;
-}
-
-/** Adapts a node-redis client. */
-export function nodeRedisConnection(client: NodeRedisClient): RedisConnection {
-  return { send: (_routeKey, command) => client.sendCommand(command) };
+  /** Listens on a sharded channel, also after the connection was lost and found again. */
+  subscribe(channel: string, listener: (message: string) => void): Promise<void>;
+  /** A way to send a command to each node that holds keys. */
+  nodes(): Promise<readonly ((command: string[]) => Promise<unknown>)[]>;
+  /** Ends the subscriptions. */
+  close(): Promise<void>;
 }

@@ -1,22 +1,31 @@
--- Gives back those of the keys that the owner holds.
+-- Gives back those of the keys that the owner holds, takes it out of their queues if it waits
+-- there, and hands the keys to whoever is next.
 --
--- KEYS[1..]  the lock keys, unique
+-- KEYS[1]    waiting
+-- KEYS[2]    fence
+-- KEYS[3..]  the lock keys, unique
 -- ARGV[1]    owner
+-- ARGV[2]    mode: 'x' exclusive, 's' shared
 --
 -- Returns how many keys were given back.
-local owner = ARGV[1] .. ' '
-local length = #owner
-local mine = {}
-for first = 1, #KEYS, 4000 do
-  local values = redis.call('MGET', unpack(KEYS, first, math.min(first + 3999, #KEYS)))
-  for i = 1, #values do
-    local value = values[i]
-    if value and string.sub(value, 1, length) == owner then
-      mine[#mine + 1] = KEYS[first + i - 1]
+local owner = ARGV[1]
+local count = 0
+if ARGV[2] == 's' then
+  for i = 3, #KEYS do
+    if redis.call('TYPE', KEYS[i]).ok == 'zset' then
+      count = count + redis.call('ZREM', KEYS[i], owner)
     end
   end
+else
+  local start = owner .. ' '
+  local values = redis.call('MGET', unpack(KEYS, 3))
+  local mine = {}
+  for i = 1, #values do
+    local value = values[i]
+    if value and string.sub(value, 1, #start) == start then mine[#mine + 1] = KEYS[i + 2] end
+  end
+  count = #mine
+  if count > 0 then redis.call('DEL', unpack(mine)) end
 end
-for first = 1, #mine, 4000 do
-  redis.call('DEL', unpack(mine, first, math.min(first + 3999, #mine)))
-end
-return #mine
+
+if redis.call('EXISTS', KEYS[1]) == 0 then return count end

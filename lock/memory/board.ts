@@ -1,0 +1,207 @@
+import type { LockMode } from '../driver.ts';
+
+/** A claim as the board sees it. */
+export interface BoardClaim {
+  readonly keys: readonly string[];
+  readonly owner: string;
+  readonly mode: LockMode;
+  readonly leaseMs: number;
+}
+
+/** A waiting claim. */
+export interface Ticket extends BoardClaim {
+  readonly client: string;
+  readonly place: number;
+  /** It leaves every queue when it has not asked again by then, ms. */
+  aliveUntil: number;
+}
+
+/** Who holds a key: one owner with its token, or several that share it. */
+export interface Holders {
+  readonly mode: LockMode;
+  /** Owner → end of its lease, ms. */
+  readonly until: Map<string, number>;
+  readonly token: number;
+}
+
+/** What the board must know of the world around it; in tests, a world of their making. */
+export interface BoardWorld {
+  /** The board's clock in ms; everything on the board is measured with it. */
+  now(): number;
+  /** A token not below this is given to the next grant. */
+  clockToken(): number;
+  /** Whether the client's process listens for grants. */
+  reachable(client: string): boolean;
+  /** Tells a waiting client that its claim was granted. */
+  wake(client: string, owner: string, token: number): void;
+}
+
+/** Refused: ms until the lease in the way ends, 0 when only other waiters are in the way. */
+export type BoardAttempt = { token: number } | { leftMs: number };
+
+/**
+ * The protocol of `redis/queue.lua` as a state machine without I/O.
+ *
+ * The in-memory driver runs on it, the model check explores it, and a test holds the Lua scripts to
+ * the same answers.
+ */
+export class Board {
+  readonly holders = new Map<string, Holders>();
+  readonly tickets = new Map<string, Ticket>();
+  /** Key → owners in the order of their places. */
+  readonly queues = new Map<string, string[]>();
+  readonly #world: BoardWorld;
+  readonly #aliveMs: number;
+  #token = 0;
+
+  constructor(world: BoardWorld, aliveMs: number) {
+    this.#world = world;
+    this.#aliveMs = aliveMs;
+  }
+
+  /** Takes all keys or none; with a `client`, a refused owner waits in the queues. */
+  acquire(claim: BoardClaim, client?: string): BoardAttempt {
+    const left = this.#inTheWay(claim);
+    if (left === undefined) {
+      this.#leave(claim.owner);
+      return { token: this.#grant(claim) };
+    }
+    if (client !== undefined) this.#enqueue(claim, client);
+    if (left === 0) this.#sweep(claim.keys);
+    return { leftMs: left };
+  }
+
+  /** Starts the lease anew if the owner holds every key. */
+  extend({ keys, owner, mode, leaseMs }: BoardClaim): boolean {
+    if (!keys.every((key) => this.#holds(key, owner, mode))) return false;
+    const until = this.#world.now() + leaseMs;
+    for (const key of keys) this.holders.get(key)?.until.set(owner, until);
+    return true;
+  }
+
+  /** Gives back what the owner holds, ends its waiting, and serves the next. Returns how many. */
+  release({ keys, owner, mode }: Omit<BoardClaim, 'leaseMs'>): number {
+    const mine = keys.filter((key) => this.#holds(key, owner, mode));
+    for (const key of mine) {
+      const until = this.holders.get(key)?.until;
+      until?.delete(owner);
+      if (until?.size === 0) this.holders.delete(key);
+    }
+    this.#leave(owner);
+    this.#sweep(keys);
+    return mine.length;
+  }
+
+  /** Takes a key from whoever holds it. */
+  forceRelease(key: string): boolean {
+    const held = this.holdersOf(key) !== undefined;
+    this.holders.delete(key);
+    if (held) this.#sweep([key]);
+    return held;
+  }
+
+  /** Those who hold the key now. */
+  holdersOf(key: string): Holders | undefined {
+    const held = this.holders.get(key);
+    if (!held) return undefined;
+    const now = this.#world.now();
+    for (const [owner, until] of held.until) {
+      if (until <= now) held.until.delete(owner);
+    }
+    if (held.until.size > 0) return held;
+    this.holders.delete(key);
+    return undefined;
+  }
+
+  #holds(key: string, owner: string, mode: LockMode): boolean {
+    const held = this.holdersOf(key);
+    return held?.mode === mode && held.until.has(owner);
+  }
+
+  /** Undefined when the claim may be granted now. */
+  #inTheWay(claim: BoardClaim): number | undefined {
+    for (const key of claim.keys) {
+      const held = this.holdersOf(key);
+      if (!held || (held.mode === 'shared' && claim.mode === 'shared')) continue;
+      if (held.mode === claim.mode && held.until.has(claim.owner)) continue;
+      return Math.max(1, Math.max(...held.until.values()) - this.#world.now());
+    }
+    const contested = claim.keys.filter((key) => !this.#holds(key, claim.owner, claim.mode));
+    return contested.some((key) => this.#behind(key, claim)) ? 0 : undefined;
+  }
+
+  #behind(key: string, { owner, mode }: BoardClaim): boolean {
+    for (const other of [...(this.queues.get(key) ?? [])]) {
+      if (other === owner) return false;
+      const ticket = this.#ticket(other);
+      if (!ticket || (mode === 'shared' && ticket.mode === 'shared')) continue;
+      if (this.#world.reachable(ticket.client)) return true;
+    }
+    return false;
+  }
+
+  #ticket(owner: string): Ticket | undefined {
+    const ticket = this.tickets.get(owner);
+    if (ticket && ticket.aliveUntil >= this.#world.now()) return ticket;
+    this.#leave(owner);
+    return undefined;
+  }
+
+  #enqueue(claim: BoardClaim, client: string): void {
+    const aliveUntil = this.#world.now() + this.#aliveMs;
+    const known = this.tickets.get(claim.owner);
+    if (known) {
+      known.aliveUntil = aliveUntil;
+      return;
+    }
+    this.tickets.set(claim.owner, { ...claim, client, aliveUntil, place: this.#mint() });
+    for (const key of claim.keys) {
+      const queue = this.queues.get(key);
+      if (queue) queue.push(claim.owner);
+      else this.queues.set(key, [claim.owner]);
+    }
+  }
+
+  #leave(owner: string): void {
+    const ticket = this.tickets.get(owner);
+    if (!ticket) return;
+    this.tickets.delete(owner);
+    for (const key of ticket.keys) {
+      const rest = (this.queues.get(key) ?? []).filter((other) => other !== owner);
+      if (rest.length > 0) this.queues.set(key, rest);
+      else this.queues.delete(key);
+    }
+  }
+
+  #grant({ keys, owner, mode, leaseMs }: BoardClaim): number {
+    const token = this.#mint();
+    const end = this.#world.now() + leaseMs;
+    for (const key of keys) {
+      const until = mode === 'shared' ? this.holdersOf(key)?.until : undefined;
+      this.holders.set(key, { mode, token, until: (until ?? new Map()).set(owner, end) });
+    }
+    return token;
+  }
+
+  #mint(): number {
+    this.#token = Math.max(this.#token + 1, this.#world.clockToken());
+    return this.#token;
+  }
+
+  /** Grants what became free to those next in line. Each waiter is looked at once. */
+  #sweep(freed: readonly string[]): void {
+    const seen = new Set<string>();
+    for (const key of freed) {
+      for (const owner of [...(this.queues.get(key) ?? [])]) {
+        const ticket = this.#ticket(owner);
+        if (!ticket || !this.#world.reachable(ticket.client)) continue;
+        if (!seen.has(owner) && this.#inTheWay(ticket) === undefined) {
+          this.#leave(owner);
+          this.#world.wake(ticket.client, owner, this.#grant(ticket));
+        }
+        seen.add(owner);
+        if (ticket.mode === 'exclusive') break;
+      }
+    }
+  }
+}

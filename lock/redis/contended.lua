@@ -1,0 +1,32 @@
+-- The end of acquire.lua where a key is held, somebody waits, or the mode is shared.
+local mode, client = ARGV[3], ARGV[4]
+
+local ok, left = open(owner, mode, keys)
+if ok then
+  if redis.call('EXISTS', ticketOf(owner)) == 1 then leave(owner, keys) end
+  return grant(owner, mode, lease, keys)
+end
+
+if client ~= '' then
+  -- Asking again keeps the place and renews what may have been lost. Everything a dead waiter
+  -- leaves behind is gone after three times the time for which it counts as alive.
+  local aliveMs = tonumber(ARGV[5])
+  local mine = ticketOf(owner)
+  local place = redis.call('HGET', mine, 'place')
+  if not place then
+    place = string.format('%.0f', mint())
+    redis.call('HSET', mine, 'client', client, 'mode', mode, 'lease', lease,
+      'place', place, 'keys', cmsgpack.pack(keys))
+  end
+  redis.call('PEXPIRE', mine, 3 * aliveMs)
+  redis.call('ZADD', waiting, now + aliveMs, owner)
+  redis.call('PEXPIRE', waiting, 3 * aliveMs)
+  for i = 1, #keys do
+    redis.call('ZADD', queueOf(keys[i]), place, owner)
+    redis.call('PEXPIRE', queueOf(keys[i]), 3 * aliveMs)
+  end
+end
+
+-- Nobody holds the keys, yet others stand before: a lease ran out and nobody passed it on.
+if left == 0 then sweep(keys) end
+return -1 - left

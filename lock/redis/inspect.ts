@@ -1,0 +1,33 @@
+import type { KeyState } from '../driver.ts';
+
+/** Reads one entry of the reply of `inspect.lua`. */
+export function readState(key: string, entry: unknown): KeyState {
+  const [mode, left, holders, waiters, now] = entry as [
+    KeyState['mode'],
+    string,
+    string[],
+    string[],
+    string,
+  ];
+  return {
+    key,
+    mode,
+    holders:
+      mode === 'exclusive' ? [exclusiveHolder(holders[0] ?? '', Number(now))] : shared(holders),
+    remainingMs: mode === 'free' ? 0 : Math.max(0, Number(left)),
+    waiters,
+  };
+}
+
+/** The token is the server's clock in µs at the grant, so it tells the age too. */
+function exclusiveHolder(value: string, now: number): KeyState['holders'][number] {
+  const space = value.lastIndexOf(' ');
+  const since = Number(value.slice(space + 1)) / 1_000;
+  return { owner: value.slice(0, space), heldMs: Math.max(0, Math.round(now - since)) };
+}
+
+function shared(pairs: readonly (string | number)[]): KeyState['holders'] {
+  return pairs.flatMap((owner, at) =>
+    at % 2 === 0 ? [{ owner: `${owner}`, heldMs: undefined }] : [],
+  );
+}

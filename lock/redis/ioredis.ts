@@ -1,0 +1,71 @@
+import type { RedisConnection } from './connection.ts';
+
+/** What ioredis clients, alone and of a cluster, have in common. */
+export interface IoredisClient {
+  readonly isCluster: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: ioredis declares it with many overloads
+  call(...command: any[]): Promise<any>;
+}
+
+interface Single extends IoredisClient {
+  readonly options?: { readonly keyPrefix?: string };
+  duplicate(overrides: object): Subscriber;
+}
+
+interface Cluster extends IoredisClient {
+  readonly options?: { readonly keyPrefix?: string };
+  nodes(role: 'master'): IoredisClient[];
+  duplicate(startupNodes: never[], overrides: object): Subscriber;
+}
+
+interface Subscriber {
+  on(event: 'smessage', listener: (channel: string, message: string) => void): unknown;
+  on(event: 'error' | 'connect', listener: () => void): unknown;
+  ssubscribe(channel: string): Promise<unknown>;
+  disconnect(): void;
+  readonly stream?: { unref?(): void };
+}
+
+/** Whether the client is one of ioredis. */
+export function isIoredis(client: object): client is IoredisClient {
+  return 'isCluster' in client && 'call' in client;
+}
+
+/** Adapts an ioredis client, alone, behind Sentinel, or of a cluster. */
+export function ioredisConnection(client: IoredisClient): RedisConnection {
+  const { options } = client as Single | Cluster;
+  if (options?.keyPrefix) {
+    throw new TypeError('redisDriver: give createLocks a prefix instead of ioredis a keyPrefix');
+  }
+  const listeners = new Map<string, (message: string) => void>();
+  let subscriber: Subscriber | undefined;
+
+  function open(): Subscriber {
+    const own = client.isCluster
+      ? (client as Cluster).duplicate([], { shardedSubscribers: true })
+      : (client as Single).duplicate({ lazyConnect: false });
+    // It reconnects and subscribes again by itself; until then waiters poll.
+    own.on('error', () => {});
+    // Being woken is no reason to keep a process alive: waiting has timers that do.
+    own.on('connect', () => own.stream?.unref?.());
+    own.on('smessage', (channel, message) => listeners.get(channel)?.(message));
+    return own;
+  }
+
+  return {
+    cluster: client.isCluster,
+    send: (_routeKey, command) => client.call(...command),
+    async subscribe(channel, listener) {
+      subscriber ??= open();
+      listeners.set(channel, listener);
+      await subscriber.ssubscribe(channel);
+    },
+    async nodes() {
+      const nodes = client.isCluster ? (client as Cluster).nodes('master') : [client];
+      return nodes.map((node) => (command: string[]) => node.call(...command));
+    },
+    async close() {
+      subscriber?.disconnect();
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import type { RedisConnection } from './connection.ts';
+
+type Send = (command: string[]) => Promise<unknown>;
+type Subscribe = (channel: string, listener: (message: string) => void) => Promise<unknown>;
+
+/** What all node-redis clients have in common; the rest is told apart at run time. */
+export interface NodeRedisClient {
+  // biome-ignore lint/suspicious/noExplicitAny: the three kinds of client differ in its parameters
+  sendCommand(...parameters: any[]): Promise<any>;
+}
+
+interface Single {
+  sendCommand: Send;
+  duplicate(): Subscriber;
+}
+
+interface Subscriber {
+  on(event: 'error', listener: () => void): unknown;
+  connect(): Promise<unknown>;
+  sSubscribe: Subscribe;
+  unref(): void;
+  destroy(): void;
+}
+
+interface Cluster {
+  readonly masters: unknown[];
+  nodeClient(node: unknown): Promise<{ sendCommand: Send }>;
+  sendCommand(firstKey: string, isReadonly: boolean, command: string[]): Promise<unknown>;
+  sSubscribe: Subscribe;
+  sUnsubscribe(channels: string[]): Promise<unknown>;
+}
+
+interface Sentinel {
+  sendCommand(isReadonly: boolean, command: string[]): Promise<unknown>;
+  sSubscribe: Subscribe;
+  sUnsubscribe(channels: string[]): Promise<unknown>;
+}
+
+/** Adapts a node-redis client of any kind. */
+export function nodeRedisConnection(client: NodeRedisClient): RedisConnection {
+  if ('nodeClient' in client) return clusterConnection(client as unknown as Cluster);
+  if ('getSentinelNode' in client) return sentinelConnection(client as unknown as Sentinel);
+  return singleConnection(client as unknown as Single);
+}
+
+function singleConnection(client: Single): RedisConnection {
+  const send: Send = (command) => client.sendCommand(command);
+  let subscriber: Promise<Subscriber> | undefined;
+  let closed = false;
+
+  async function open(): Promise<Subscriber> {
+    const own = client.duplicate();
+    // It reconnects and subscribes again by itself; until then waiters poll.
+    own.on('error', () => {});
+    try {
+      await own.connect();
+    } catch (error) {
+      subscriber = undefined;
+      own.destroy();
+      throw error;
+    }
+    // Being woken is no reason to keep a process alive: waiting has timers that do.
+    own.unref();
+    if (closed) own.destroy();
+    return own;
+  }
+
+  return {
+    cluster: false,
+    send: (_routeKey, command) => client.sendCommand(command),
+    async subscribe(channel, listener) {
+      subscriber ??= open();
+      await (await subscriber).sSubscribe(channel, listener);
+    },
+    nodes: async () => [send],
+    async close() {
+      closed = true;
+      (await subscriber?.catch(() => undefined))?.destroy();
+    },
+  };
+}
+
+function clusterConnection(client: Cluster): RedisConnection {
+  const channels: string[] = [];
+  return {
+    cluster: true,
+    send: (routeKey, command) => client.sendCommand(routeKey, false, command),
+    async subscribe(channel, listener) {
+      await client.sSubscribe(channel, listener);
+      channels.push(channel);
+    },
+    nodes: () =>
+      Promise.all(
+        client.masters.map(async (node): Promise<Send> => {
+          const its = await client.nodeClient(node);
+          return (command) => its.sendCommand(command);
+        }),
+      ),
+    async close() {
+      for (const channel of channels) await client.sUnsubscribe([channel]).catch(() => {});
+    },
+  };
+}
+
+function sentinelConnection(client: Sentinel): RedisConnection {
+  const channels: string[] = [];
+  const send: Send = (command) => client.sendCommand(false, command);
+  return {
+    cluster: false,
+    send: (_routeKey, command) => send(command),
+    async subscribe(channel, listener) {
+      await client.sSubscribe(channel, listener);
+      channels.push(channel);
+    },
+    nodes: async () => [send],
+    async close() {
+      for (const channel of channels) await client.sUnsubscribe([channel]).catch(() => {});
+    },
+  };
+}

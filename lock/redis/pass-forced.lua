@@ -1,0 +1,3 @@
+-- The end of force-release.lua.
+sweep(keys)
+return 1

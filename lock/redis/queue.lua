@@ -1,0 +1,167 @@
+-- Who may have which key next. Joined into the scripts that change that.
+--
+-- <domain>waiting        KEYS[1] of every script: owner -> alive until
+-- <domain>fence          KEYS[2] of every script
+-- <domain>ticket:OWNER   hash: client, mode, lease (ms), place, keys (packed)
+-- <domain>queue:KEY      sorted set: owner -> place; places rise in the order of arrival
+-- <domain>wake:CLIENT    sharded channel; a message is "<owner> <token>"
+--
+-- An owner may have its keys when each is free or held in a compatible mode, and no conflicting
+-- waiter that can be reached stands before it in any of their queues.
+local waiting, fence = KEYS[1], KEYS[2]
+local domain = string.sub(waiting, 1, -8)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local keys = {}
+for i = 3, #KEYS do keys[i - 2] = KEYS[i] end
+
+-- The server's clock in microseconds, or the last token + 1 where that is later: still rising when
+-- the clock is set back (kept for a day), and when Redis has lost its data.
+local function mint()
+  local token = time[1] * 1000000 + time[2]
+  local last = tonumber(redis.call('GET', fence))
+  if last and last >= token then token = last + 1 end
+  redis.call('SET', fence, token, 'PX', 86400000)
+  return token
+end
+
+local function queueOf(key) return domain .. 'queue:' .. key end
+local function ticketOf(who) return domain .. 'ticket:' .. who end
+
+local function leave(who, wanted)
+  redis.call('ZREM', waiting, who)
+  redis.call('DEL', ticketOf(who))
+  for i = 1, #wanted do redis.call('ZREM', queueOf(wanted[i]), who) end
+end
+
+local function wantedBy(who)
+  local packed = redis.call('HGET', ticketOf(who), 'keys')
+  return packed and cmsgpack.unpack(packed) or {}
+end
+
+-- The waiter's ticket, or false when it did not ask again in time; then it leaves every queue.
+local tickets = {}
+local function ticket(who)
+  local known = tickets[who]
+  if known ~= nil then return known end
+  local alive = tonumber(redis.call('ZSCORE', waiting, who) or 0)
+  local fields = redis.call('HMGET', ticketOf(who), 'client', 'mode', 'lease')
+  if alive < now or not fields[1] then
+    leave(who, wantedBy(who))
+    tickets[who] = false
+  else
+    tickets[who] = { client = fields[1], mode = fields[2], lease = fields[3] }
+  end
+  return tickets[who]
+end
+
+-- Whether the waiter's process listens. One that was killed does not, long before it counts as dead.
+local listening = {}
+local function reachable(client)
+  if listening[client] == nil then
+    local count = redis.call('PUBSUB', 'SHARDNUMSUB', domain .. 'wake:' .. client)
+    listening[client] = count[2] > 0
+  end
+  return listening[client]
+end
+
+-- 'mine' when the owner holds the key in this mode already, 'free' when its holders let the owner
+-- in, else false and the ms until the last of them ends.
+local function stateFor(key, who, mode)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'none' then return 'free' end
+  if kind == 'string' then
+    if mode == 'x' and string.sub(redis.call('GET', key), 1, #who + 1) == who .. ' ' then
+      return 'mine'
+    end
+  else
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    if redis.call('EXISTS', key) == 0 then return 'free' end
+    if mode == 's' then return redis.call('ZSCORE', key, who) and 'mine' or 'free' end
+  end
+  return false, math.max(redis.call('PTTL', key), 1)
+end
+
+-- Whether somebody who conflicts stands before the owner in the key's queue.
+local function behind(key, who, mode)
+  local queue = queueOf(key)
+  local rank = 0
+  while true do
+    local others = redis.call('ZRANGE', queue, rank, rank + 7)
+    if #others == 0 then return false end
+    for i = 1, #others do
+      if others[i] == who then return false end
+      local other = ticket(others[i])
+      if not other then
+        redis.call('ZREM', queue, others[i])
+      elseif (mode == 'x' or other.mode == 'x') and reachable(other.client) then
+        return true
+      else
+        rank = rank + 1
+      end
+    end
+  end
+end
+
+-- Whether the owner may have all of the keys now; if not, also the ms until the lease in its way
+-- ends, 0 when only other waiters are.
+local function open(who, mode, wanted)
+  local contested = {}
+  for i = 1, #wanted do
+    local state, left = stateFor(wanted[i], who, mode)
+    if not state then return false, left end
+    if state == 'free' then contested[#contested + 1] = wanted[i] end
+  end
+  if redis.call('EXISTS', waiting) == 0 then return true end
+  for i = 1, #contested do
+    if behind(contested[i], who, mode) then return false, 0 end
+  end
+  return true
+end
+
+local function grant(who, mode, ms, wanted)
+  local token = mint()
+  local value = who .. ' ' .. string.format('%.0f', token)
+  for i = 1, #wanted do
+    local key = wanted[i]
+    if mode == 'x' then
+      redis.call('SET', key, value, 'PX', ms)
+    else
+      redis.call('ZADD', key, now + ms, who)
+      if redis.call('PTTL', key) < tonumber(ms) then redis.call('PEXPIRE', key, ms) end
+    end
+  end
+  return token
+end
+
+-- Grants what became free to those next in line, and wakes them. Each waiter is looked at once.
+local function sweep(freed)
+  local seen = {}
+  for i = 1, #freed do
+    local queue = queueOf(freed[i])
+    local rank = 0
+    while true do
+      local who = redis.call('ZRANGE', queue, rank, rank)[1]
+      if not who then break end
+      local next = ticket(who)
+      if not next then
+        redis.call('ZREM', queue, who)
+      elseif not reachable(next.client) then
+        rank = rank + 1
+      else
+        local wanted = not seen[who] and wantedBy(who)
+        seen[who] = true
+        if wanted and open(who, next.mode, wanted) then
+          local token = grant(who, next.mode, next.lease, wanted)
+          leave(who, wanted)
+          redis.call('SPUBLISH', domain .. 'wake:' .. next.client,
+            who .. ' ' .. string.format('%.0f', token))
+        else
+          rank = rank + 1
+        end
+        -- Nobody passes an exclusive waiter.
+        if next.mode == 'x' then break end
+      end
+    end
+  end
+end

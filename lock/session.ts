@@ -1,0 +1,214 @@
+import { bounded } from './bounded.ts';
+import type { Attempt, Claim, DriverFactory, LockDriver, LockMode } from './driver.ts';
+import { describeKeys, LockAborted, type LockError, LockLost, LockUnavailable } from './errors.ts';
+import { type Grant, validUntil } from './grant.ts';
+import type { Patience } from './patience.ts';
+
+/**
+ * A waiter that has not asked again for this long is passed over. The connections of a process that
+ * was killed are closed, and it is passed over at once; this is for one that is cut off.
+ */
+export const aliveMs = 5_000;
+/** A queued waiter asks again this often (± a quarter), in case its wake-up was lost. */
+const safetyPollMs = 1_000;
+/** A waiter that cannot be woken asks this often (± a half). */
+const blindPollMs = 50;
+/** A grant that was pushed is trusted unasked for this part of its lease since it was asked for. */
+const freshRate = 0.05;
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly driver: DriverFactory;
+  readonly prefix: string;
+  /** Names this process to those who inspect a lock; unique, without spaces. */
+  readonly client: string;
+  readonly commandTimeoutMs: number;
+}
+
+/** A claim of this process. */
+export interface SessionClaim extends Claim {
+  /**
+   * The caller named the owner and may send the same claim again: giving it back late, because of a
+   * reply that was lost, could take away what the second sending brought.
+   */
+  readonly resent: boolean;
+}
+
+/** One process's dealings with the lock server: every call bounded, every doubt given back. */
+export class Session {
+  readonly driver: LockDriver;
+  readonly prefix: string;
+  readonly commandTimeoutMs: number;
+  readonly #client: string;
+  readonly #waiting = new Map<string, { patience: Patience; granted: number | undefined }>();
+  #serial = 0;
+  #closed = false;
+
+  constructor({ driver, prefix, client, commandTimeoutMs }: SessionOptions) {
+    this.prefix = prefix;
+    this.commandTimeoutMs = commandTimeoutMs;
+    this.#client = client;
+    this.driver = driver({
+      prefix,
+      client,
+      aliveMs,
+      onGrant: (owner, token) => this.#woken(owner, token),
+    });
+  }
+
+  /** @param names sorted and unique, without the prefix */
+  claim(names: readonly string[], mode: LockMode, leaseMs: number, owner?: string): SessionClaim {
+    const keys = names.map((name) => `${this.prefix}:${name}`);
+    if (owner !== undefined) return { keys, mode, leaseMs, owner, resent: true };
+    return { keys, mode, leaseMs, owner: `${this.#client}.${++this.#serial}`, resent: false };
+  }
+
+  /** The keys of a claim as the caller knows them. */
+  names({ keys }: Pick<Claim, 'keys'>): readonly string[] {
+    return keys.map((key) => key.slice(this.prefix.length + 1));
+  }
+
+  /**
+   * Takes the keys, waiting for its turn. Every attempt is bounded by `commandTimeoutMs`; there are
+   * at most `blindPollMs` / 2 ms between two of them.
+   * @returns undefined when patience was over; nothing is held then
+   * @throws LockUnavailable, LockLost, LockAborted
+   */
+  async obtain(claim: SessionClaim, patience: Patience): Promise<Grant | undefined> {
+    if (this.#closed) throw this.#closedError(claim);
+    const askedAt = performance.now();
+    const ticket = { patience, granted: undefined as number | undefined };
+    this.#waiting.set(claim.owner, ticket);
+    try {
+      let attempt = await this.#attempt(claim, patience.leftMs() > 0);
+      if (attempt.granted) return this.#granted(claim, attempt.token, askedAt);
+      for (;;) {
+        if (ticket.granted === undefined && patience.leftMs() > 0) {
+          await patience.sleep(pauseMs(attempt));
+        }
+        const pushed = ticket.granted;
+        if (pushed !== undefined) {
+          ticket.granted = undefined;
+          const grant = await this.#confirmed(claim, pushed, askedAt);
+          if (grant) return grant;
+        } else if (patience.leftMs() === 0) {
+          if (attempt.queued) void this.giveBack(claim);
+          if (this.#closed) throw this.#closedError(claim);
+          return undefined;
+        }
+        const sentAt = performance.now();
+        attempt = await this.#attempt(claim, true);
+        if (attempt.granted) return this.#granted(claim, attempt.token, sentAt);
+      }
+    } finally {
+      this.#waiting.delete(claim.owner);
+    }
+  }
+
+  /**
+   * Starts the grant's lease anew; afterwards the grant says whether it is lost.
+   * @throws LockUnavailable the server did not answer; the lease goes on as it was
+   */
+  async extend(grant: Grant, tokenFloor?: number): Promise<boolean> {
+    const sentAt = performance.now();
+    const { claim } = grant;
+    const extended = await this.#ask(claim, this.driver.extend(claim, tokenFloor));
+    if (extended) grant.validUntil = validUntil(sentAt, claim.leaseMs);
+    else grant.lost = true;
+    return extended;
+  }
+
+  /** Gives keys back and ends waiting for them. Never rejects; true if all of them were held. */
+  async giveBack(claim: Claim): Promise<boolean> {
+    try {
+      return await bounded(this.driver.release(claim), this.commandTimeoutMs);
+    } catch {
+      // Out of reach: the keys free themselves when the lease is over.
+      return false;
+    }
+  }
+
+  /** Ends all waiting, and then what the driver opened. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { patience } of this.#waiting.values()) patience.end();
+    await this.driver.close();
+  }
+
+  /** @throws LockUnavailable */
+  ask<T>(keys: readonly string[], reply: Promise<T>): Promise<T> {
+    return this.#ask({ keys }, reply);
+  }
+
+  #woken(owner: string, token: number): void {
+    const ticket = this.#waiting.get(owner);
+    if (!ticket) return;
+    ticket.granted = token;
+    ticket.patience.wake();
+  }
+
+  async #attempt(claim: SessionClaim, wait: boolean): Promise<Attempt> {
+    try {
+      return await bounded(this.driver.acquire(claim, wait), this.commandTimeoutMs, () => {
+        if (!claim.resent) void this.giveBack(claim);
+      });
+    } catch (error) {
+      // The server may have done it, and only the reply was lost.
+      if (!claim.resent) void this.giveBack(claim);
+      throw this.#unavailable(claim, error);
+    }
+  }
+
+  #granted(claim: Claim, token: number, sentAt: number): Grant {
+    const grant = { claim, token, validUntil: validUntil(sentAt, claim.leaseMs), lost: false };
+    if (grant.validUntil > performance.now()) return grant;
+    void this.giveBack(claim);
+    const names = this.names(claim);
+    throw new LockLost(`the lease on ${describeKeys(names)} was over when granted`, names);
+  }
+
+  /**
+   * A push may be late, so the lease counts from when it was asked for; where that is long ago, the
+   * server is asked whether the keys are still held.
+   */
+  async #confirmed(claim: Claim, token: number, askedAt: number): Promise<Grant | undefined> {
+    if (performance.now() - askedAt < claim.leaseMs * freshRate) {
+      return this.#granted(claim, token, askedAt);
+    }
+    const sentAt = performance.now();
+    try {
+      const held = await this.#ask(claim, this.driver.extend(claim));
+      return held ? this.#granted(claim, token, sentAt) : undefined;
+    } catch (error) {
+      void this.giveBack(claim);
+      throw error;
+    }
+  }
+
+  async #ask<T>(claim: Pick<Claim, 'keys'>, reply: Promise<T>): Promise<T> {
+    try {
+      return await bounded(reply, this.commandTimeoutMs);
+    } catch (error) {
+      throw this.#unavailable(claim, error);
+    }
+  }
+
+  #closedError(claim: Claim): LockAborted {
+    return new LockAborted('the locks were closed', this.names(claim));
+  }
+
+  #unavailable(claim: Pick<Claim, 'keys'>, cause: unknown): LockError {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const names = this.names(claim);
+    return new LockUnavailable(`the lock server failed: ${why}`, names, { cause });
+  }
+}
+
+function pauseMs(attempt: Attempt): number {
+  if (attempt.granted) return 0;
+  const poll = attempt.queued
+    ? safetyPollMs * (0.75 + Math.random() / 2)
+    : blindPollMs * (0.5 + Math.random());
+  // A lease that runs out is passed on by nobody: the first to ask again gets things going.
+  return attempt.retryMs > 0 ? Math.min(poll, attempt.retryMs + 1 + Math.random() * 5) : poll;
+}
