@@ -1,14 +1,14 @@
 /** Plays one history twice, on the domain and on the naive model, and compares after each step. */
 
 import assert from 'node:assert/strict';
-import type { Command } from './commands.ts';
-import { apply, type Context, decide, expire } from './decide.ts';
-import { exampleStock, warehouses } from './examples.ts';
+import type { Command } from '../commands.ts';
+import { apply, type Context, decide, expire } from '../decide.ts';
+import { exampleStock, warehouses } from '../examples.ts';
+import type { Posted } from '../outcomes.ts';
+import { reservationStatus, type Stock } from '../stock.ts';
 import { type Intent, opening, pickId } from './histories.ts';
 import { LedgerModel } from './ledgerModel.ts';
 import { expect } from './ledgerRules.ts';
-import type { Posted } from './outcomes.ts';
-import { reservationStatus, type Stock } from './stock.ts';
 
 export interface Played {
   stock: Stock;

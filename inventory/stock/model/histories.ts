@@ -1,8 +1,8 @@
 /** Random histories of a small stock: what fast-check draws for the tests of the ledger. */
 
 import fc from 'fast-check';
-import type { Command } from './commands.ts';
-import { products, warehouses } from './examples.ts';
+import type { Command } from '../commands.ts';
+import { products, warehouses } from '../examples.ts';
 
 /** A command's reservation or posting is still `pick`: the how-manieth of those that exist. */
 export type Intent =

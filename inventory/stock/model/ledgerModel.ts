@@ -5,8 +5,8 @@
  * folded from that list anew at each question. It shares no code with the domain, only its types.
  */
 
-import type { Command } from './commands.ts';
-import type { OverdueHold } from './stock.ts';
+import type { Command } from '../commands.ts';
+import type { OverdueHold } from '../stock.ts';
 
 type Purpose = 'stock' | 'hold' | 'ship' | 'release' | 'expire';
 

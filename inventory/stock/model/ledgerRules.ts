@@ -8,7 +8,7 @@ import type {
   ReservationExtendCommand,
   ReservationReleaseCommand,
   ReservationShipCommand,
-} from './commands.ts';
+} from '../commands.ts';
 import type { Effect, Entry, LedgerModel } from './ledgerModel.ts';
 
 /** A refusal's code, or what the command does. */
