@@ -11,17 +11,30 @@ export class StartError extends Error {
   }
 }
 
-/** The part of an I/O error that an operator needs: its code in words, without stack or syscall. */
+const WORDS: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  ENOTDIR: 'a part of the path is not a folder',
+  EEXIST: 'a file of that name is in the way',
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'no host of that name',
+  EAI_AGAIN: 'the name of the host cannot be looked up now',
+  ETIMEDOUT: 'no answer in time',
+  EHOSTUNREACH: 'no route to the host',
+};
+
+/**
+ * What an operator needs of an I/O error: its code in words, else its message.
+ *
+ * A connection that failed on every address of a host comes as one AggregateError without a message.
+ */
 export function reasonOf(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  const words: Record<string, string> = {
-    EACCES: 'permission denied',
-    EPERM: 'operation not permitted',
-    ENOSPC: 'the disk is full',
-    EROFS: 'the file system is read-only',
-    ENOTDIR: 'a part of the path is not a folder',
-    EEXIST: 'a file of that name is in the way',
-    EDQUOT: 'the disk quota is used up',
-  };
-  return words[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const words = WORDS[code];
+  if (words !== undefined) return words;
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+  return (error instanceof Error ? error.message : String(error)) || code || 'no reason given';
 }
