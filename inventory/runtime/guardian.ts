@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 
 /**
  * Runs a server that lives exactly as long as this process wants it.
@@ -93,16 +94,18 @@ export async function startGuarded(options: GuardedOptions): Promise<Guarded> {
     stdio: ['pipe', options.output, options.output],
   });
   await new Promise((resolve, reject) => shell.once('spawn', resolve).once('error', reject));
-  return guard(shell);
+  return guard(shell, privateDir);
 }
 
-function guard(shell: ChildProcess): Guarded {
+function guard(shell: ChildProcess, privateDir: string): Guarded {
   // The server may end first; the pipe then breaks, and its exit says all there is to say.
   shell.stdin?.on('error', () => {});
   let running = true;
   const exited = new Promise<string>((resolve) => {
     shell.once('exit', (code, signal) => {
       running = false;
+      // The guardian could, unless its user may not write where the folder lies.
+      rmSync(privateDir, { recursive: true, force: true });
       resolve(signal ? `signal ${signal}` : `code ${code}`);
     });
   });
