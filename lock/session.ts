@@ -13,7 +13,7 @@ export const aliveMs = 5_000;
 const safetyPollMs = 1_000;
 /** A waiter that cannot be woken asks this often (± a half). */
 const blindPollMs = 50;
-/** A grant that was pushed is trusted unasked for this part of its lease since it was asked for. */
+/** A grant that is pushed within this part of the lease since it was asked for is believed. */
 const freshRate = 0.05;
 
 /** What a session is made of. */
@@ -87,15 +87,15 @@ export class Session {
           await patience.sleep(pauseMs(attempt));
         }
         const pushed = ticket.granted;
-        if (pushed !== undefined) {
-          ticket.granted = undefined;
-          const grant = await this.#confirmed(claim, pushed, askedAt);
-          if (grant) return grant;
-        } else if (patience.leftMs() === 0) {
+        if (pushed !== undefined && isFresh(claim, askedAt)) {
+          return this.#granted(claim, pushed, askedAt);
+        }
+        if (pushed === undefined && patience.leftMs() === 0) {
           if (attempt.queued) void this.giveBack(claim);
           if (this.#closed) throw this.#closedError(claim);
           return undefined;
         }
+        ticket.granted = undefined;
         const sentAt = performance.now();
         attempt = await this.#attempt(claim, true);
         if (attempt.granted) return this.#granted(claim, attempt.token, sentAt);
@@ -167,24 +167,6 @@ export class Session {
     throw new LockLost(`the lease on ${describeKeys(names)} was over when granted`, names);
   }
 
-  /**
-   * A push may be late, so the lease counts from when it was asked for; where that is long ago, the
-   * server is asked whether the keys are still held.
-   */
-  async #confirmed(claim: Claim, token: number, askedAt: number): Promise<Grant | undefined> {
-    if (performance.now() - askedAt < claim.leaseMs * freshRate) {
-      return this.#granted(claim, token, askedAt);
-    }
-    const sentAt = performance.now();
-    try {
-      const held = await this.#ask(claim, this.driver.extend(claim));
-      return held ? this.#granted(claim, token, sentAt) : undefined;
-    } catch (error) {
-      void this.giveBack(claim);
-      throw error;
-    }
-  }
-
   async #ask<T>(claim: Pick<Claim, 'keys'>, reply: Promise<T>): Promise<T> {
     try {
       return await bounded(reply, this.commandTimeoutMs);
@@ -202,6 +184,14 @@ export class Session {
     const names = this.names(claim);
     return new LockUnavailable(`the lock server failed: ${why}`, names, { cause });
   }
+}
+
+/**
+ * Whether a grant pushed now must be one of the lease that began since `askedAt`. A push may be late,
+ * its lease over and the keys granted anew: an older one is not believed, but asked for.
+ */
+function isFresh({ leaseMs }: Claim, askedAt: number): boolean {
+  return performance.now() - askedAt < leaseMs * freshRate;
 }
 
 function pauseMs(attempt: Attempt): number {

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Cluster } from 'ioredis';
+import { createCluster } from 'redis';
+import { conformance } from './fixtures/conformance.ts';
+import { startCluster, type Topology } from './fixtures/topology.ts';
+import { createLocks, LockTimeout, redisDriver } from './index.ts';
+import { slotOf, tagOfSlot } from './redis/slot.ts';
+
+let cluster: Topology;
+let client: ReturnType<typeof createCluster>;
+let io: Cluster;
+
+before(async () => {
+  cluster = await startCluster();
+  client = createCluster({ rootNodes: cluster.ports.map((port) => ({ socket: { port } })) });
+  await client.connect();
+  io = new Cluster(cluster.ports.map((port) => ({ host: '127.0.0.1', port })));
+  await io.ping();
+});
+
+after(async () => {
+  client.destroy();
+  io.disconnect();
+  await cluster.stop();
+});
+
+conformance({ name: 'node-redis cluster', driver: () => redisDriver(client) });
+conformance({ name: 'ioredis cluster', driver: () => redisDriver(io) });
+
+test('slots are those of the server, and a tag of each slot lies in it', async () => {
+  for (const key of ['a', '{demo}:x', 'x{}y', '{', 'ü', '}{a}', 'a{b}{c}']) {
+    const slot = await io.call('CLUSTER', 'KEYSLOT', key);
+    assert.equal(slotOf(key), slot, key);
+  }
+  for (const slot of [0, 1, 8_191, 16_383]) assert.equal(slotOf(tagOfSlot(slot)), slot);
+});
+
+test('keys of many slots are taken or refused as one, with a token above all earlier ones', async () => {
+  const locks = createLocks({ driver: redisDriver(client), prefix: 'wide' });
+  const keys = Array.from({ length: 20 }, (_, i) => `key-${i}`);
+  const narrow = await locks.acquire(['key-7']);
+  await assert.rejects(locks.acquire(keys, { waitMs: 30 }), LockTimeout);
+  for (const key of keys.filter((key) => key !== 'key-7')) {
+    assert.equal((await locks.inspect(key)).mode, 'free', `${key} was given back`);
+  }
+  await narrow.release();
+  // One slot's fence is an hour ahead, as if its server's clock were.
+  const ahead = `wide:~{${tagOfSlot(slotOf('wide:key-3'))}}:fence`;
+  await client.set(ahead, `${(Date.now() + 3_600_000) * 1_000}`);
+  const wide = await locks.acquire(keys);
+  assert.ok(wide.fencingToken > narrow.fencingToken);
+  await wide.release();
+  for (const key of keys) {
+    const next = await locks.acquire([key]);
+    assert.ok(next.fencingToken > wide.fencingToken, `the token of ${key} rises`);
+    await next.release();
+  }
+  await locks.close();
+});
+
+test('two callers over the same slots in other orders both come through', async () => {
+  const all = [redisDriver(client), redisDriver(io)].map((driver) =>
+    createLocks({ driver, prefix: 'cross' }),
+  );
+  const loop = async (locks: (typeof all)[number], keys: string[]) => {
+    for (let i = 0; i < 10; i++) await (await locks.acquire(keys, { waitMs: 30_000 })).release();
+  };
+  const [one, two] = all;
+  assert.ok(one && two);
+  await Promise.all([loop(one, ['a', 'b', 'c', 'd']), loop(two, ['d', 'c', 'b', 'a'])]);
+  await Promise.all(all.map((locks) => locks.close()));
+});

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { createClient } from 'redis';
+import type { Claim, LockDriver, LockMode } from '../driver.ts';
+import { type RedisServer, startRedis } from '../fixtures/redis.ts';
+import { Board } from '../memory/board.ts';
+import { redisDriver } from '../redis/driver.ts';
+
+let server: RedisServer;
+let client: ReturnType<typeof createClient>;
+
+before(async () => {
+  server = await startRedis();
+  client = createClient({ url: server.url });
+  await client.connect();
+});
+
+after(async () => {
+  client.destroy();
+  await server.stop();
+});
+
+const names = ['a', 'b', 'c'];
+const command = fc.record({
+  verb: fc.constantFrom('acquire', 'acquire', 'acquire', 'release', 'release', 'extend', 'force'),
+  owner: fc.nat({ max: 5 }),
+  wait: fc.boolean(),
+});
+/** What each of the six owners wants, all along. */
+const want = fc.record({
+  keys: fc.subarray(names, { minLength: 1 }),
+  mode: fc.constantFrom<LockMode>('exclusive', 'exclusive', 'shared'),
+});
+const leaseMs = 600_000;
+let runs = 0;
+
+/**
+ * Plays the same commands to the scripts and to the board, and compares every answer, every wake-up,
+ * and who holds and awaits each key. Owners 0–3 belong to a client that listens, 4 and 5 to one that
+ * has gone.
+ */
+async function play(
+  wants: readonly { keys: string[]; mode: LockMode }[],
+  commands: readonly { verb: string; owner: number; wait: boolean }[],
+): Promise<void> {
+  const prefix = `run${++runs}`;
+  const heard: string[] = [];
+  const expected: string[] = [];
+  const progress = new EventTarget();
+  const onGrant = (owner: string) => {
+    heard.push(owner);
+    progress.dispatchEvent(new Event('heard'));
+  };
+  const make = (name: string) =>
+    redisDriver(client)({ prefix, client: name, aliveMs: leaseMs, onGrant });
+  const [live, gone] = [make('live'), make('gone')];
+  await makeGone(gone, prefix);
+  const board = new Board(
+    {
+      now: () => performance.now(),
+      clockToken: () => 1,
+      reachable: (name) => name === 'live',
+      wake: (_name, owner) => expected.push(owner),
+    },
+    leaseMs,
+  );
+  const driverOf = (owner: number): LockDriver => (owner < 4 ? live : gone);
+  try {
+    for (const { verb, owner, wait } of commands) {
+      const { keys = [], mode = 'exclusive' } = wants[owner] ?? {};
+      const full = keys.map((key) => `${prefix}:${key}`);
+      const claim: Claim = { keys: full, mode, leaseMs, owner: `o${owner}` };
+      const driver = driverOf(owner);
+      if (verb === 'acquire') {
+        const name = owner < 4 ? 'live' : 'gone';
+        const ours = board.acquire(claim, wait ? name : undefined);
+        const its = await driver.acquire(claim, wait);
+        assert.equal(its.granted, 'token' in ours);
+        if (!its.granted && 'leftMs' in ours) assert.equal(its.retryMs > 0, ours.leftMs > 0);
+      } else if (verb === 'release') {
+        assert.equal(await driver.release(claim), board.release(claim) === full.length);
+      } else if (verb === 'extend') {
+        assert.equal(await driver.extend(claim), board.extend(claim));
+      } else {
+        const key = full[0] ?? '';
+        assert.equal(await driver.forceRelease(key), board.forceRelease(key));
+      }
+      for (const state of await live.inspect(names.map((key) => `${prefix}:${key}`))) {
+        const held = board.holdersOf(state.key);
+        assert.equal(state.mode, held?.mode ?? 'free');
+        const holders = state.holders.map(({ owner }) => owner).sort();
+        assert.deepEqual(holders, [...(held?.until.keys() ?? [])].sort());
+        assert.deepEqual(state.waiters, board.queues.get(state.key) ?? []);
+      }
+    }
+    const soon = AbortSignal.timeout(5_000);
+    while (heard.length < expected.length && !soon.aborted) {
+      await new Promise((resolve) => {
+        progress.addEventListener('heard', resolve, { once: true });
+        soon.addEventListener('abort', resolve, { once: true });
+      });
+    }
+    assert.deepEqual(heard, expected);
+  } finally {
+    await live.close();
+  }
+}
+
+/** Makes the driver believe that it listens, while its connection is closed. */
+async function makeGone(driver: LockDriver, prefix: string): Promise<void> {
+  const claim = (owner: string): Claim => ({
+    keys: [`${prefix}:gone`],
+    owner,
+    mode: 'exclusive',
+    leaseMs,
+  });
+  await driver.acquire(claim('one'), true);
+  await driver.acquire(claim('two'), true);
+  await driver.release(claim('two'));
+  await driver.release(claim('one'));
+  await driver.close();
+  for (;;) {
+    const [, count] = (await client.sendCommand([
+      'PUBSUB',
+      'SHARDNUMSUB',
+      `${prefix}:~:wake:gone`,
+    ])) as [string, number];
+    if (count === 0) return;
+  }
+}
+
+test('the Lua scripts answer every history as the model does', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(want, { minLength: 6, maxLength: 6 }),
+      fc.array(command, { minLength: 5, maxLength: 40 }),
+      play,
+    ),
+    { numRuns: 120 },
+  );
+});
