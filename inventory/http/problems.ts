@@ -145,7 +145,9 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     reply.header('retry-after', problem.retryAfterSeconds);
   }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
-  return reply.code(problem.status).type(problemType).send(JSON.stringify(problem.body));
+  // As bytes, like recorded problems: to a string Fastify would add a charset that the type has not.
+  const body = Buffer.from(JSON.stringify(problem.body));
+  return reply.code(problem.status).type(problemType).send(body);
 }
 
 /** The code of a recorded answer, for metrics: `ok`, or which refusal it is. */
