@@ -75,7 +75,8 @@ function addKind(app: FastifyInstance, database: Database, kind: CatalogueKind):
     {
       config: { role: 'writer' },
       preValidation: (request, _reply, done) => {
-        request.body ??= {};
+        // No body says as much as an empty one; null is a body, and the wrong one.
+        if (request.body === undefined) request.body = {};
         done();
       },
       schema: {

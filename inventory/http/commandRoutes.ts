@@ -47,7 +47,8 @@ export function addCommandRoutes(app: FastifyInstance, services: CommandServices
       {
         config: { role: 'writer' },
         preValidation: (request, _reply, done) => {
-          request.body ??= {};
+          // No body says as much as an empty one; null is a body, and the wrong one.
+          if (request.body === undefined) request.body = {};
           done();
         },
         schema: {
@@ -96,7 +97,8 @@ async function handle(
   const { answer, replayed } = await execute(services, tenant, key, print, command);
   reply.code(answer.status).headers(answer.headers);
   if (replayed) reply.header('idempotent-replayed', 'true');
-  return reply.send(answer.body);
+  // As text: Node then writes head and body to the socket as one piece.
+  return reply.send(answer.body.toString());
 }
 
 /** Claims the key, and commits the command or answers with what it became before. */

@@ -4,8 +4,9 @@ import { Type } from 'typebox';
 const quantityMax = Number.MAX_SAFE_INTEGER;
 
 // Text that a person wrote: no control characters but tab and line breaks. PostgreSQL takes no NUL,
-// and logs and terminals should not be driven by a reference.
-const TEXT_PATTERN = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$';
+// and logs and terminals should not be driven by a reference. Nor half of a surrogate pair, which
+// UTF-8 cannot carry: it would be stored as another character.
+const TEXT_PATTERN = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f\\ud800-\\udfff]*$';
 
 export const Code = Type.String({
   pattern: '^[A-Za-z0-9._:-]{1,64}$',
