@@ -38,6 +38,9 @@ CREATE TABLE products (
   PRIMARY KEY (tenant_id, product)
 );
 
+-- Every batch asks which of its products allow backorder; most often none.
+CREATE INDEX products_on_backorder ON products (tenant_id, product) WHERE allow_backorder;
+
 -- One row per warehouse and product: the only rows that movements are serialised on. Half of each
 -- page stays free, so that an update lands on the same page and touches no index (HOT).
 -- may_be_negative is set by a write that the product's backorder setting allows to go below zero;

@@ -74,7 +74,7 @@ async function attempt(
   submissions: readonly Submission[],
   timer: StageTimer,
 ): Promise<{ settlements: Settlement[] } | { missing: Pair[] }> {
-  const transaction = await Transaction.begin(options.database.writes);
+  const transaction = await Transaction.open(options.database.writes);
   try {
     const loaded = await loadStock(transaction, { ...plan, mode: 'lock' });
     timer.end('load');
@@ -109,8 +109,7 @@ async function decideAndCommit(
     await transaction.rollback();
   } else {
     const times = { recordedAt, now, retentionMs: options.retentionMs };
-    const writes = writeEffects(transaction, tenant, effects, lapsedKeys, times);
-    await transaction.commit(writes);
+    await transaction.commit(() => writeEffects(transaction, tenant, effects, lapsedKeys, times));
   }
   timer.end('write');
   options.observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
@@ -125,7 +124,6 @@ function decideAll(
   context: Context,
 ): { settlements: Settlement[]; effects: Effects } {
   const { stock } = loaded;
-  const known = new Set(stock.reservations.keys());
   const stored = new Map(loaded.context.records.map((record) => [record.key, record]));
   const posted: Posted[] = [];
   const records: StoredRecord[] = [];
@@ -154,7 +152,7 @@ function decideAll(
     records.push({ key, fingerprint, ...answer });
     return { record: { fingerprint, answer }, replayed: false };
   });
-  return { settlements, effects: effectsOf(loaded, known, posted, records) };
+  return { settlements, effects: effectsOf(loaded, posted, records) };
 }
 
 export async function resolveTargets(

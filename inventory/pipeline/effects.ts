@@ -1,6 +1,6 @@
-import type { ReservationWrite } from '../postgres/insertReservations.ts';
 import type { StoredRecord } from '../postgres/loadContext.ts';
 import type { LockedLevel } from '../postgres/lockLevels.ts';
+import type { ReservationWrite } from '../postgres/upsertReservations.ts';
 import type { Posted, Posting } from '../stock/outcomes.ts';
 import { levelKey, reservationStatus } from '../stock/stock.ts';
 import type { LoadedStock } from './loadStock.ts';
@@ -10,15 +10,13 @@ export interface Effects {
   readonly postings: Posting[];
   readonly expiries: Posting[];
   readonly levels: LockedLevel[];
-  readonly newReservations: ReservationWrite[];
-  readonly changedReservations: ReservationWrite[];
+  readonly reservations: ReservationWrite[];
   readonly records: StoredRecord[];
 }
 
 /** The last state of every row that the outcomes touched, from the evolved working state. */
 export function effectsOf(
   loaded: LoadedStock,
-  known: ReadonlySet<string>,
   posted: readonly Posted[],
   records: StoredRecord[],
 ): Effects {
@@ -36,15 +34,16 @@ export function effectsOf(
   }
   for (const level of levels.values()) {
     const belowZero = level.onHand < 0 || level.reserved > level.onHand;
-    level.mayBeNegative = level.allowBackorder || (level.mayBeNegative && belowZero);
+    const { allowBackorder } = loaded.stock.products.get(level.product) ?? {
+      allowBackorder: false,
+    };
+    level.mayBeNegative = allowBackorder || (level.mayBeNegative && belowZero);
   }
-  const touched = [...reservations.values()];
   return {
     postings: posted.map(({ posting }) => posting),
     expiries: posted.map(({ posting }) => posting).filter(({ type }) => type === 'expiry'),
     levels: [...levels.values()],
-    newReservations: touched.filter(({ id }) => !known.has(id)),
-    changedReservations: touched.filter(({ id }) => known.has(id)),
+    reservations: [...reservations.values()],
     records,
   };
 }

@@ -50,6 +50,12 @@ export function footprintOf(commands: readonly Command[], targets?: Targets): Fo
       }
     } else if ('warehouse' in command) {
       for (const { product } of command.lines) add(command.warehouse, product);
+    } else if ('reservation' in command && 'lines' in command) {
+      // A line may name a product that the reservation does not hold; the answer depends on whether
+      // it is registered.
+      const warehouse = targets?.reservations.get(command.reservation)?.[0]?.warehouse;
+      if (warehouse === undefined) continue;
+      for (const { product } of command.lines ?? []) add(warehouse, product);
     }
   }
   for (const held of targets?.reservations.values() ?? []) {

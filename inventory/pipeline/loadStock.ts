@@ -41,20 +41,24 @@ export async function loadStock(
 ): Promise<LoadedStock> {
   const { tenant, footprint, targets, keys, mode } = request;
   const { reservations: reservationIds, pairs, postings: postingIds } = footprint;
-  const [, , levels, context, reservations, reversals] = await Promise.all([
-    transaction.begun,
-    mode === 'lock' && reservationIds.length > 0
-      ? lockReservations(transaction, tenant, reservationIds)
-      : undefined,
-    pairs.length === 0
-      ? []
-      : mode === 'lock'
-        ? lockLevels(transaction, tenant, pairs)
-        : readLevels(transaction, tenant, pairs),
-    loadContext(transaction, tenant, keys, pairs),
-    reservationIds.length > 0 ? loadReservations(transaction, tenant, reservationIds) : [],
-    postingIds.length > 0 ? loadReversals(transaction, tenant, postingIds) : new Map(),
-  ]);
+  const issued = transaction.pipelined(
+    () =>
+      [
+        transaction.begin(),
+        mode === 'lock' && reservationIds.length > 0
+          ? lockReservations(transaction, tenant, reservationIds)
+          : undefined,
+        pairs.length === 0
+          ? []
+          : mode === 'lock'
+            ? lockLevels(transaction, tenant, pairs)
+            : readLevels(transaction, tenant, pairs),
+        loadContext(transaction, tenant, keys, pairs),
+        reservationIds.length > 0 ? loadReservations(transaction, tenant, reservationIds) : [],
+        postingIds.length > 0 ? loadReversals(transaction, tenant, postingIds) : new Map(),
+      ] as const,
+  );
+  const [, , levels, context, reservations, reversals] = await Promise.all(issued);
   const byKey = new Map(levels.map((level) => [levelKey(level.warehouse, level.product), level]));
   return {
     levels: byKey,
@@ -62,7 +66,7 @@ export async function loadStock(
     missing: pairs.filter((pair) => !byKey.has(levelKey(pair.warehouse, pair.product))),
     stock: {
       tenant,
-      ...knownCodes(levels, request.catalogue),
+      ...knownCodes(levels, request.catalogue, context.backorderProducts),
       levels: byKey,
       reservations: new Map(reservations.map((r: Reservation) => [r.id, r])),
       postings: new Map(
@@ -80,14 +84,17 @@ export async function loadStock(
 function knownCodes(
   levels: readonly LockedLevel[],
   catalogue: Catalogue | undefined,
+  backorderProducts: readonly string[],
 ): Pick<Stock, 'warehouses' | 'products'> {
   const warehouses = new Set(catalogue?.warehouses);
-  const products = new Map(
-    catalogue?.products.map(({ product, allowBackorder }) => [product, { allowBackorder }]),
-  );
-  for (const { warehouse, product, allowBackorder } of levels) {
+  const products: Stock['products'] = new Map();
+  for (const product of catalogue?.products ?? []) products.set(product, noBackorder);
+  for (const { warehouse, product } of levels) {
     warehouses.add(warehouse);
-    products.set(product, { allowBackorder });
+    products.set(product, noBackorder);
   }
+  for (const product of backorderProducts) products.set(product, { allowBackorder: true });
   return { warehouses, products };
 }
+
+const noBackorder = { allowBackorder: false } as const;

@@ -28,7 +28,7 @@ export class Preview {
     const targets = await resolveTargets(this.#database, tenant, commands);
     const footprint = footprintOf(commands, targets);
     const catalogue = await findCatalogueOf(this.#database, tenant, footprint.pairs);
-    const transaction = await Transaction.beginReadOnly(this.#database.writes);
+    const transaction = await Transaction.openReadOnly(this.#database.writes);
     let loaded: LoadedStock;
     try {
       const plan = { tenant, footprint, targets, catalogue, keys: [] };

@@ -3,11 +3,10 @@ import { expireLines } from '../postgres/expireLines.ts';
 import { insertMovements } from '../postgres/insertMovements.ts';
 import { insertPostings } from '../postgres/insertPostings.ts';
 import { insertRecords } from '../postgres/insertRecords.ts';
-import { insertReservations } from '../postgres/insertReservations.ts';
 import { rfc3339 } from '../postgres/rfc3339.ts';
 import type { Transaction } from '../postgres/transaction.ts';
 import { updateLevels } from '../postgres/updateLevels.ts';
-import { updateReservations } from '../postgres/updateReservations.ts';
+import { upsertReservations } from '../postgres/upsertReservations.ts';
 import type { Effects } from './effects.ts';
 
 export interface WriteTimes {
@@ -30,7 +29,7 @@ export function writeEffects(
   lapsedKeys: readonly string[],
   { recordedAt, now, retentionMs }: WriteTimes,
 ): Promise<unknown>[] {
-  const { postings, expiries, levels, newReservations, changedReservations, records } = effects;
+  const { postings, expiries, levels, reservations, records } = effects;
   const at = rfc3339(recordedAt);
   const writes: Promise<unknown>[] = [];
   if (postings.length > 0) {
@@ -38,11 +37,8 @@ export function writeEffects(
     writes.push(insertMovements(transaction, tenant, at, postings));
   }
   if (levels.length > 0) writes.push(updateLevels(transaction, tenant, at, levels));
-  if (newReservations.length > 0) {
-    writes.push(insertReservations(transaction, tenant, at, newReservations));
-  }
-  if (changedReservations.length > 0) {
-    writes.push(updateReservations(transaction, tenant, changedReservations));
+  if (reservations.length > 0) {
+    writes.push(upsertReservations(transaction, tenant, at, reservations));
   }
   if (expiries.length > 0) writes.push(expireLines(transaction, tenant, expiries));
   if (lapsedKeys.length > 0) writes.push(deleteLapsedRecords(transaction, tenant, lapsedKeys));

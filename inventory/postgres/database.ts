@@ -47,22 +47,31 @@ const idleInTransactionTimeoutMs = 4_000;
 /** A black-holed connection is given up after this; longer than the server's own statement limit. */
 const queryTimeoutMs = 12_000;
 
-// Every statement of the service finds its rows by primary key from short arrays. With the planner's
-// default guesses for arrays it can choose to read whole tables while they are small, and a plan
-// made then would stay cached as they grow.
 const sessionOptions = [
-  'plan_cache_mode=force_generic_plan',
-  'enable_hashjoin=off',
-  'enable_mergejoin=off',
-  'jit=off',
   `statement_timeout=${statementTimeoutMs}`,
   `lock_timeout=${lockTimeoutMs}`,
   `idle_in_transaction_session_timeout=${idleInTransactionTimeoutMs}`,
   'timezone=UTC',
   'client_min_messages=warning',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ');
+];
+
+// Every statement of a batch finds its rows by a whole primary key, from arrays. The planner guesses
+// the length of an array and, on tables that are small or not analysed yet, prefers to read them
+// whole; a plan made then would stay as they grow. What remains is a nested loop over an index.
+const batchOptions = [
+  ...sessionOptions,
+  'plan_cache_mode=force_generic_plan',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+  'enable_seqscan=off',
+  'enable_bitmapscan=off',
+  'enable_material=off',
+  'jit=off',
+];
+
+function optionsOf(settings: readonly string[]): string {
+  return settings.map((setting) => `-c ${setting}`).join(' ');
+}
 
 const INT8 = 20;
 
@@ -81,12 +90,16 @@ export function openDatabase(options: DatabaseOptions): Database {
     query_timeout: queryTimeoutMs,
     keepAlive: true,
     application_name: 'onhand',
-    options: sessionOptions,
     types,
   };
-  const reads = new pg.Pool({ ...config, max: readConnections });
+  const reads = new pg.Pool({
+    ...config,
+    options: optionsOf(sessionOptions),
+    max: readConnections,
+  });
   const writes = new pg.Pool({
     ...config,
+    options: optionsOf(batchOptions),
     max: Math.max(1, options.connections - readConnections),
     pipeline: true,
   } as pg.PoolConfig);

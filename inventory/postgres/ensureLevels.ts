@@ -8,8 +8,10 @@ const statement = {
     INSERT INTO levels (tenant_id, warehouse, product)
     SELECT $1, pair.warehouse, pair.product
     FROM unnest($2::text[], $3::text[]) AS pair (warehouse, product)
-    JOIN warehouses w ON w.tenant_id = $1 AND w.warehouse = pair.warehouse
-    JOIN products p ON p.tenant_id = $1 AND p.product = pair.product
+    WHERE pair.warehouse IN (SELECT warehouse FROM warehouses
+                             WHERE tenant_id = $1 AND warehouse = ANY($2::text[]))
+      AND pair.product IN (SELECT product FROM products
+                           WHERE tenant_id = $1 AND product = ANY($3::text[]))
     ORDER BY pair.warehouse, pair.product
     ON CONFLICT DO NOTHING`,
 };

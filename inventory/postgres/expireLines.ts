@@ -8,8 +8,11 @@ const statement = {
     UPDATE reservation_lines line
     SET expired = line.expired + lapsed.units
     FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS lapsed (reservation_id, product, units)
-    WHERE line.tenant_id = $1
-      AND line.reservation_id = lapsed.reservation_id AND line.product = lapsed.product`,
+    CROSS JOIN LATERAL (
+      SELECT ctid FROM reservation_lines
+      WHERE tenant_id = $1 AND reservation_id = lapsed.reservation_id AND product = lapsed.product
+      OFFSET 0) found
+    WHERE line.ctid = found.ctid`,
 };
 
 /**

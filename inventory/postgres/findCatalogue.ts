@@ -4,7 +4,7 @@ import { textArray } from './arrays.ts';
 /** What a tenant has of the warehouses and products that a batch names. */
 export interface Catalogue {
   readonly warehouses: string[];
-  readonly products: { product: string; allowBackorder: boolean }[];
+  readonly products: string[];
 }
 
 const statement = {
@@ -13,9 +13,7 @@ const statement = {
     SELECT
       coalesce((SELECT json_agg(warehouse) FROM warehouses
                 WHERE tenant_id = $1 AND warehouse = ANY($2::text[])), '[]') AS warehouses,
-      coalesce((SELECT json_agg(json_build_object('product', product,
-                                                  'allowBackorder', allow_backorder))
-                FROM products
+      coalesce((SELECT json_agg(product) FROM products
                 WHERE tenant_id = $1 AND product = ANY($3::text[])), '[]') AS products`,
 };
 

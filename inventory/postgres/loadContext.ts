@@ -21,12 +21,15 @@ export interface BatchContext {
   /** Keys whose record has outlived its retention and stands in the way of a new one. */
   readonly lapsedKeys: string[];
   readonly overdue: OverdueHold[];
+  /** Those of the batch's products that may be sold below zero. */
+  readonly backorderProducts: string[];
 }
 
 type RecordRow = [string, string, number, string, string, boolean];
 type HoldRow = [string, string, string, number];
-type Row = [number, RecordRow[] | null, HoldRow[] | null];
+type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null];
 
+// OFFSET 0 keeps the look-up of holds a loop over the pairs, one index probe each.
 const statement = {
   name: 'load-context',
   text: `
@@ -41,16 +44,19 @@ const statement = {
                                         line.quantity - line.shipped - line.released - line.expired)
                        ORDER BY line.reservation_id, line.position)
        FROM unnest($3::text[], $4::text[]) AS pair (warehouse, product)
-       JOIN reservation_lines line ON line.tenant_id = $1
-         AND line.warehouse = pair.warehouse AND line.product = pair.product
-         AND line.expires_at <= clock.now
-         AND line.shipped + line.released + line.expired < line.quantity)
+       CROSS JOIN LATERAL (
+         SELECT * FROM reservation_lines
+         WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product
+           AND expires_at <= clock.now AND shipped + released + expired < quantity
+         OFFSET 0) line),
+      (SELECT json_agg(product) FROM products
+       WHERE tenant_id = $1 AND product = ANY($4::text[]) AND allow_backorder)
     FROM clock`,
 };
 
 /**
- * What a batch must know besides its levels: the time, the keys that already have an answer, and
- * the holds on its levels that are over.
+ * What a batch must know besides its levels: the time, the keys that already have an answer, the
+ * holds on its levels that are over, and which products allow backorder.
  *
  * Issue it behind `lockLevels`: only a snapshot taken after the locks shows what their last holder
  * committed. The time and the overdue holds come from one reading of the clock, so that a hold is
@@ -71,7 +77,7 @@ export async function loadContext(
       textArray(pairs.map((pair) => pair.product)),
     ],
   });
-  const [now, records, holds] = rows[0] as Row;
+  const [now, records, holds, backorderProducts] = rows[0] as Row;
   const all = records ?? [];
   return {
     now,
@@ -83,6 +89,7 @@ export async function loadContext(
       product,
       quantity,
     })),
+    backorderProducts: backorderProducts ?? [],
   };
 }
 

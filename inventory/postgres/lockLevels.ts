@@ -8,31 +8,33 @@ export interface Pair {
   readonly product: string;
 }
 
-/** A level as it was locked, with what its product allows. */
+/** A level as it was locked. */
 export interface LockedLevel extends Level {
-  allowBackorder: boolean;
+  /** Its last write was allowed to go below zero. */
   mayBeNegative: boolean;
 }
 
-type Row = [string, string, number, number, number, string, number, boolean, boolean];
+type Row = [string, string, number, number, number, string, number, boolean];
 
-const select = `
+// LATERAL makes the pairs the outer side of a nested loop, so the rows are visited, and locked, in
+// the order of the arrays; a plain join would leave the order to the planner.
+const select = (lock: '' | 'FOR UPDATE') => `
     SELECT l.warehouse, l.product, l.on_hand, l.reserved, l.sequence, encode(l.hash, 'hex'),
-           (extract(epoch FROM l.recorded_at) * 1000)::bigint, l.may_be_negative, p.allow_backorder
+           (extract(epoch FROM l.recorded_at) * 1000)::bigint, l.may_be_negative
     FROM unnest($2::text[], $3::text[]) AS pair (warehouse, product)
-    JOIN levels l ON l.tenant_id = $1
-      AND l.warehouse = pair.warehouse AND l.product = pair.product
-    JOIN products p ON p.tenant_id = $1 AND p.product = pair.product
-    ORDER BY l.warehouse, l.product`;
+    CROSS JOIN LATERAL (
+      SELECT * FROM levels
+      WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product
+      ${lock}) l`;
 
-const lockStatement = { name: 'lock-levels', text: `${select} FOR UPDATE OF l` };
-const readStatement = { name: 'read-levels', text: select };
+const lockStatement = { name: 'lock-levels', text: select('FOR UPDATE') };
+const readStatement = { name: 'read-levels', text: select('') };
 
 /**
  * Loads and locks the levels of one batch.
  *
- * Rows are locked in (warehouse, product) order, so two batches queue here instead of deadlocking.
- * @param pairs unique
+ * Rows are locked in the order of `pairs`, so two batches queue here instead of deadlocking.
+ * @param pairs sorted by (warehouse, product) and unique
  * @returns the levels that have a row, in lock order; a pair without one is missing
  */
 export function lockLevels(
@@ -67,7 +69,7 @@ async function levels(
     ],
   });
   return rows.map(
-    ([
+    ([warehouse, product, onHand, reserved, sequence, hash, recordedAt, mayBeNegative]) => ({
       warehouse,
       product,
       onHand,
@@ -76,17 +78,6 @@ async function levels(
       hash,
       recordedAt,
       mayBeNegative,
-      allowBackorder,
-    ]) => ({
-      warehouse,
-      product,
-      onHand,
-      reserved,
-      sequence,
-      hash,
-      recordedAt,
-      mayBeNegative,
-      allowBackorder,
     }),
   );
 }

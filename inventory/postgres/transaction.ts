@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type pg from 'pg';
 
 /**
@@ -5,27 +6,44 @@ import type pg from 'pg';
  * answered in order.
  *
  * A statement behind a failed one is refused by the server (25P02), and a COMMIT behind it becomes a
- * ROLLBACK. Wait for `begun` before the first write is issued: without a transaction every write
+ * ROLLBACK. Wait for `begin` before the first write is issued: without a transaction every write
  * would stand alone.
  */
 export class Transaction {
   readonly #client: pg.PoolClient;
-  readonly begun: Promise<unknown>;
+  readonly #begin: string;
 
   private constructor(client: pg.PoolClient, begin: string) {
     this.#client = client;
-    this.begun = client.query(begin);
-    // Whoever waits for it sees the error; this only keeps an unawaited one from ending the process.
-    this.begun.catch(() => {});
+    this.#begin = begin;
   }
 
-  static async begin(pool: pg.Pool): Promise<Transaction> {
+  /** Issues the BEGIN: always the first statement, so that it goes out with those behind it. */
+  begin(): Promise<unknown> {
+    return this.#client.query(this.#begin);
+  }
+
+  static async open(pool: pg.Pool): Promise<Transaction> {
     return new Transaction(await pool.connect(), 'BEGIN ISOLATION LEVEL READ COMMITTED');
   }
 
   /** One snapshot for all statements, nothing written, no row locked. */
-  static async beginReadOnly(pool: pg.Pool): Promise<Transaction> {
+  static async openReadOnly(pool: pg.Pool): Promise<Transaction> {
     return new Transaction(await pool.connect(), 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  }
+
+  /**
+   * Sends everything that `issue` issues in one write to the socket: a batch of statements is then
+   * one system call here and one wake-up of the server.
+   */
+  pipelined<Result>(issue: () => Result): Result {
+    const { stream } = (this.#client as unknown as { connection: { stream: Writable } }).connection;
+    stream.cork();
+    try {
+      return issue();
+    } finally {
+      stream.uncork();
+    }
   }
 
   /** Issues a statement. Its rows arrive as arrays. */
@@ -34,12 +52,15 @@ export class Transaction {
   }
 
   /**
-   * Commits behind the writes already issued; they and the COMMIT share one round trip.
+   * Commits behind the writes that `issue` issues; they and the COMMIT share one round trip.
    * @throws the first error among them; nothing was written, unless the connection broke: then the
    *   outcome is unknown
    */
-  async commit(writes: readonly Promise<unknown>[]): Promise<void> {
-    const committed = this.#client.query('COMMIT');
+  async commit(issue: () => readonly Promise<unknown>[]): Promise<void> {
+    const [committed, writes] = this.pipelined(() => {
+      const issued = issue();
+      return [this.#client.query('COMMIT'), issued] as const;
+    });
     await Promise.all([...writes, committed]);
     const { command } = await committed;
     if (command !== 'COMMIT') throw new Error(`COMMIT was answered with ${command}`);

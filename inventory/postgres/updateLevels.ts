@@ -2,16 +2,20 @@ import { hexArray, plainArray, textArray } from './arrays.ts';
 import type { LockedLevel } from './lockLevels.ts';
 import type { Transaction } from './transaction.ts';
 
+// An upsert of rows that are there: each is found through the primary key, which no plan can change.
+// UPDATE … FROM unnest would let the planner read the tenant's levels once for every batch.
 const statement = {
   name: 'update-levels',
   text: `
-    UPDATE levels l
-    SET on_hand = new.on_hand, reserved = new.reserved, sequence = new.sequence,
-        hash = new.hash, may_be_negative = new.may_be_negative, recorded_at = $2::timestamptz
+    INSERT INTO levels (tenant_id, recorded_at, warehouse, product, on_hand, reserved, sequence,
+                        hash, may_be_negative)
+    SELECT $1, $2::timestamptz, new.*
     FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[],
-                $9::boolean[])
-      AS new (warehouse, product, on_hand, reserved, sequence, hash, may_be_negative)
-    WHERE l.tenant_id = $1 AND l.warehouse = new.warehouse AND l.product = new.product`,
+                $9::boolean[]) AS new
+    ON CONFLICT (tenant_id, warehouse, product) DO UPDATE
+    SET on_hand = excluded.on_hand, reserved = excluded.reserved, sequence = excluded.sequence,
+        hash = excluded.hash, may_be_negative = excluded.may_be_negative,
+        recorded_at = excluded.recorded_at`,
 };
 
 /**

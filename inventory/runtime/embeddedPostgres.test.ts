@@ -105,6 +105,9 @@ test(
     const lines: string[] = [];
     const next = await start(t, dataDir, (line) => lines.push(line));
     assert.match(lines.join('\n'), new RegExp(`pid ${postmaster}`));
+    // Told to stop, it checkpointed; cut off, it would have had to recover.
+    const serverLog = readFileSync(path.join(dataDir, 'postgres.log'), 'utf8');
+    assert.doesNotMatch(serverLog, /not properly shut down/);
     assert.notEqual(postmasterOf(dataDir), postmaster);
     assert.deepEqual(await query(next.url, 'SELECT 1 AS one'), [{ one: 1 }]);
   },

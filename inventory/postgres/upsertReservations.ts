@@ -1,26 +1,32 @@
-import type { Reservation, ReservationLine } from '../stock/stock.ts';
+import type { Reservation } from '../stock/stock.ts';
 import { plainArray, textArray } from './arrays.ts';
 import { rfc3339 } from './rfc3339.ts';
 import type { Transaction } from './transaction.ts';
 
+// Found through their primary keys, whatever the planner thinks of the tables (see updateLevels).
 const reservationsStatement = {
-  name: 'insert-reservations',
+  name: 'upsert-reservations',
   text: `
     INSERT INTO reservations (tenant_id, recorded_at, reservation_id, posting_id, warehouse,
                               reference, expires_at, closed)
     SELECT $1, $2::timestamptz, r.*
     FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[])
-      AS r`,
+      AS r
+    ON CONFLICT (tenant_id, reservation_id) DO UPDATE
+    SET expires_at = excluded.expires_at, closed = excluded.closed`,
 };
 
 const linesStatement = {
-  name: 'insert-reservation-lines',
+  name: 'upsert-reservation-lines',
   text: `
     INSERT INTO reservation_lines (tenant_id, reservation_id, position, warehouse, product,
                                    quantity, shipped, released, expires_at)
     SELECT $1, line.*
     FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-                $8::bigint[], $9::timestamptz[]) AS line`,
+                $8::bigint[], $9::timestamptz[]) AS line
+    ON CONFLICT (tenant_id, reservation_id, product) DO UPDATE
+    SET shipped = excluded.shipped, released = excluded.released,
+        expires_at = excluded.expires_at`,
 };
 
 /** A reservation as a batch leaves it. */
@@ -28,23 +34,20 @@ export interface ReservationWrite extends Reservation {
   readonly closed: boolean;
 }
 
-/** The lines of all reservations in a row, each with the reservation it belongs to. */
-export function linesOf<R extends Reservation>(
-  reservations: readonly R[],
-): { reservation: R; line: ReservationLine; position: number }[] {
-  return reservations.flatMap((reservation) =>
-    reservation.lines.map((line, position) => ({ reservation, line, position })),
-  );
-}
-
-/** @param recordedAt RFC 3339 */
-export async function insertReservations(
+/**
+ * Writes reservations that a batch has made or changed. The caller holds the locks of those that
+ * were there and of all their levels. Expired units are `expireLines`' to write.
+ * @param recordedAt RFC 3339, for those that are new
+ */
+export async function upsertReservations(
   transaction: Transaction,
   tenant: string,
   recordedAt: string,
   reservations: readonly ReservationWrite[],
 ): Promise<void> {
-  const lines = linesOf(reservations);
+  const lines = reservations.flatMap((reservation) =>
+    reservation.lines.map((line, position) => ({ reservation, line, position })),
+  );
   await Promise.all([
     transaction.query({
       ...reservationsStatement,
