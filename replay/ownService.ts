@@ -1,0 +1,146 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+
+/** A service that this run started. */
+export interface OwnService {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  /** Whether nothing but this run can have posted to its data. */
+  readonly isFresh: boolean;
+  /** Resolves with the last of what it wrote when it ends without having been told to. */
+  readonly failed: Promise<string>;
+  /**
+   * SIGTERM, then waits for the end.
+   * @param removeData for a temporary folder: whether it goes as well
+   */
+  stop(removeData: boolean): Promise<void>;
+}
+
+const MAIN = path.resolve(import.meta.dirname, '..', 'inventory', 'main.ts');
+
+/** A first start makes a database, a later one may recover it. */
+const readyMsMax = 120_000;
+/** The service ends itself 10 s after SIGTERM, its database 10 s later. */
+const stopMsMax = 30_000;
+/** Of what the service wrote; enough for the reason of its end. */
+const outputCharsMax = 4_000;
+
+/**
+ * Answers of this run must outlast it, or running it again after a pause would post twice: a year,
+ * instead of the service's default of a day.
+ */
+const retentionHours = '8760';
+
+/** Without a terminal in common, a run that is killed takes its service along by this. */
+const LEASH = `data:text/javascript,${encodeURIComponent(
+  "process.stdin.on('close', () => process.kill(process.pid, 'SIGTERM')).resume().unref();",
+)}`;
+
+/**
+ * Starts inventory/main.ts on a free port and waits until it listens.
+ *
+ * Data: ONHAND_DATA_DIR, else a fresh temporary folder. Every other setting is the service's own,
+ * from the environment.
+ * @throws with what it wrote when it ends or stays silent instead
+ */
+export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnService> {
+  const isTemporary = !env.ONHAND_DATA_DIR?.trim();
+  const dataDir = isTemporary ? makeDataDir() : path.resolve(env.ONHAND_DATA_DIR ?? '');
+  const child = spawn(process.execPath, ['--import', LEASH, MAIN], {
+    env: {
+      ONHAND_IDEMPOTENCY_RETENTION_HOURS: retentionHours,
+      LOG_LEVEL: 'warn',
+      ...env,
+      PORT: '0',
+      ONHAND_DATA_DIR: dataDir,
+    },
+    // A group of its own: Ctrl-C is for this run, which stops the service when it is done with it.
+    detached: true,
+  });
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const output = keepOutput(child);
+  let stopping = false;
+  const failed = exited.then(() => (stopping ? new Promise<never>(() => {}) : output()));
+  const stop = async (removeData: boolean) => {
+    stopping = true;
+    await end(child, exited);
+    if (isTemporary && removeData) removeDataDir(dataDir);
+  };
+  try {
+    const { url, apiKey } = await listening(child, exited, output, env);
+    const isFresh = isTemporary && !env.DATABASE_URL;
+    return { url, apiKey, pid: child.pid ?? 0, dataDir, isFresh, failed, stop };
+  } catch (error) {
+    await stop(true);
+    throw error;
+  }
+}
+
+/** PostgreSQL may run as another user, who only has to pass through. */
+function makeDataDir(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'onhand-replay-'));
+  chmodSync(folder, 0o711);
+  return realpathSync(folder);
+}
+
+/** The database folder is a link where its user cannot enter the data directory. */
+function removeDataDir(dataDir: string): void {
+  const database = path.join(dataDir, 'postgres');
+  rmSync(realpathSync(database), { recursive: true, force: true });
+  rmSync(dataDir, { recursive: true, force: true });
+}
+
+function keepOutput(child: ChildProcess): () => string {
+  let text = '';
+  const keep = (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-outputCharsMax);
+  };
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  return () => text;
+}
+
+async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
+  child.kill('SIGTERM');
+  const giveUp = new AbortController();
+  const late = setTimeout(stopMsMax, 'late', { signal: giveUp.signal });
+  late.catch(() => {});
+  if ((await Promise.race([exited, late])) === 'late') child.kill('SIGKILL');
+  giveUp.abort();
+  await exited;
+}
+
+async function listening(
+  child: ChildProcess,
+  exited: Promise<void>,
+  output: () => string,
+  env: NodeJS.ProcessEnv,
+): Promise<{ url: string; apiKey: string }> {
+  const giveUp = new AbortController();
+  const ready = new Promise<{ url: string; apiKey: string }>((resolve) => {
+    child.stdout?.on('data', () => {
+      const url = /listening on (http\S+)\s/.exec(output())?.[1];
+      const shown = /API key\s+(\S+) .*\(admin/.exec(output())?.[1];
+      const apiKey = env.ONHAND_API_KEY?.trim() || shown;
+      if (url !== undefined && apiKey !== undefined) resolve({ url, apiKey });
+    });
+  });
+  const fail = (why: string) => () => {
+    throw new Error(`the service ${why}: ${output().trim()}`);
+  };
+  const late = setTimeout(readyMsMax, undefined, { signal: giveUp.signal });
+  try {
+    return await Promise.race([
+      ready,
+      exited.then(fail('ended instead of listening')),
+      late.then(fail(`did not listen within ${readyMsMax / 1_000} s`)),
+    ]);
+  } finally {
+    giveUp.abort();
+  }
+}
