@@ -3,6 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { ApiError } from '../errors.ts';
 
+/** What a key can be; a name of any other kind was never one, and the database may not take it. */
+const KEY = /^[\x21-\x7e]+$/;
+
 /** What became of a request: for a client that does not know whether its command took effect. */
 export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): void {
   app.get<{ Params: { key: string } }>(
@@ -30,7 +33,7 @@ export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): vo
       },
     },
     async ({ params: { key }, principal }) => {
-      const state = await idempotency.state(principal.tenant, key);
+      const state = KEY.test(key) ? await idempotency.state(principal.tenant, key) : undefined;
       if (state === undefined) {
         throw new ApiError('not-found', 'No request with this key took effect.');
       }

@@ -36,17 +36,22 @@ export const DateTime = Type.String({
 
 export const metadataBytesMax = 4096;
 
+// Not Type.Record: it makes of the names a pattern that passes what does not match it, and leaves
+// names with a line break out of answers.
+const textMap = (options: object) =>
+  Type.Unsafe<Record<string, string>>({ type: 'object', ...options });
+
 /** What every command may carry besides its effect. */
 const details = {
   reference: Type.Optional(Text(200, 'The caller’s own number for it, such as an order.')),
   note: Type.Optional(Text(2000, 'A remark.')),
   occurredAt: Type.Optional(DateTime),
   metadata: Type.Optional(
-    Type.Record(
-      Type.String({ minLength: 1, maxLength: 100, pattern: TEXT_PATTERN }),
-      Type.String({ pattern: TEXT_PATTERN }),
-      { description: `A flat object of strings, at most ${metadataBytesMax} bytes as JSON.` },
-    ),
+    textMap({
+      propertyNames: Type.String({ minLength: 1, maxLength: 100, pattern: TEXT_PATTERN }),
+      additionalProperties: Type.String({ pattern: TEXT_PATTERN }),
+      description: `A flat object of strings, at most ${metadataBytesMax} bytes as JSON.`,
+    }),
   ),
 };
 
@@ -193,7 +198,7 @@ export const PostingAnswer = Type.Object(
     movements: Type.Array(MovementAnswer),
     note: Type.Optional(Type.String()),
     occurredAt: Type.Optional(DateTime),
-    metadata: Type.Optional(Type.Record(Type.String(), Type.String())),
+    metadata: Type.Optional(textMap({ additionalProperties: Type.String() })),
     reason: Type.Optional(Type.String()),
     reservation: Type.Optional(Type.String()),
     reverses: Type.Optional(Type.String()),

@@ -74,7 +74,9 @@ function addLevel(app: FastifyInstance, database: Database): void {
       },
     },
     async ({ params, query, principal, headers }, reply) => {
-      const level = await readLevel(database, principal.tenant, params, query.at);
+      // In UTC, for PostgreSQL takes offsets up to 15 hours only.
+      const at = query.at === undefined ? undefined : new Date(query.at).toISOString();
+      const level = await readLevel(database, principal.tenant, params, at);
       const etag = `"${level.sequence}"`;
       reply.header('etag', etag);
       if (headers['if-none-match'] === etag) return reply.code(304).send();
