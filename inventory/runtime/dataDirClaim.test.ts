@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { waitFor } from '../../fixtures/condition.ts';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript } from '../../fixtures/script.ts';
 import { claimDataDir } from './dataDirClaim.ts';
-import { processIdentity } from './processes.ts';
+import { commandLine, processIdentity } from './processes.ts';
+
+const LINUX = { skip: process.platform !== 'linux' && 'needs /proc' };
 
 /** Claims at the instant it is told, and holds what it got until it is killed. */
 const CLAIMANT = `
@@ -36,6 +41,21 @@ test('a directory is claimed once and free again after its release', (t) => {
 test('a claim whose pid was given to another process is stale', (t) => {
   const dataDir = makeTestFolder(t);
   writeClaim(dataDir, process.pid, 'an earlier process');
+  claimDataDir(dataDir)();
+});
+
+test('a claim whose holder is dead and not yet reaped is stale', LINUX, async (t) => {
+  const dataDir = makeTestFolder(t);
+  // The shell becomes a program that never waits for the children it inherits.
+  const parent = spawn('/bin/sh', ['-c', 'sleep 600 & echo $!; exec sleep 600']);
+  t.after(() => void parent.kill());
+  const [chunk] = (await once(parent.stdout, 'data')) as [Buffer];
+  const holder = Number(chunk.toString());
+  writeClaim(dataDir, holder, processIdentity(holder) ?? '');
+  assert.throws(() => claimDataDir(dataDir), /in use/);
+  await waitFor('the shell gives way', () => commandLine(parent.pid ?? 0) === 'sleep 600');
+  process.kill(holder, 'SIGKILL');
+  await waitFor('the holder is a zombie', () => / Z /.test(statOf(holder)));
   claimDataDir(dataDir)();
 });
 
@@ -76,6 +96,10 @@ async function claimTogether(t: TestContext, dataDir: string, count: number) {
   for (const claimant of claimants) assert.equal(await claimant.nextLine(), 'up');
   for (const claimant of claimants) claimant.signal('SIGUSR2');
   return Promise.all(claimants.map((claimant) => claimant.nextLine()));
+}
+
+function statOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8');
 }
 
 function writeClaim(dataDir: string, pid: number, identity: string): void {

@@ -94,10 +94,7 @@ test(
 test('a link to a database folder that is gone is an error, not a new database', async (t) => {
   const dataDir = makeTestFolder(t);
   symlinkSync(path.join(dataDir, 'gone'), path.join(dataDir, 'postgres'));
-  await assert.rejects(
-    preparePostgresHome(dataDir),
-    /database folder .* (points nowhere|in the way)/,
-  );
+  await assert.rejects(preparePostgresHome(dataDir), /is a link that points nowhere$/);
   assert.equal(existsSync(path.join(dataDir, 'gone')), false);
 });
 

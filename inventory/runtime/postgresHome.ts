@@ -58,12 +58,20 @@ export async function preparePostgresHome(dataDir: string): Promise<PostgresHome
   const binaries = await findPostgresBinaries();
   const link = path.join(dataDir, 'postgres');
   try {
+    requireTarget(link);
     if (process.getuid?.() !== 0) return ownHome(link, binaries);
     return rootHome(link, binaries);
   } catch (error) {
     if (error instanceof StartError) throw error;
     throw new StartError(`cannot make the database folder ${link}: ${reasonOf(error)}`);
   }
+}
+
+/** An empty database in place of one whose disk is not mounted would look like lost stock. */
+function requireTarget(link: string): void {
+  const isLink = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink();
+  if (!isLink || existsSync(link)) return;
+  throw new StartError(`the database folder ${link} is a link that points nowhere`);
 }
 
 function ownHome(link: string, binaries: PostgresBinaries): PostgresHome {
@@ -90,9 +98,8 @@ function rootHome(link: string, binaries: PostgresBinaries): PostgresHome {
 
 /** An existing folder keeps its owner, so a service that once ran as that user still can. */
 function ownerOf(link: string): Account {
-  const found = statSync(link, { throwIfNoEntry: false });
-  if (!found) throw new StartError(`the database folder ${link} is a link that points nowhere`);
-  if (found.uid !== 0) return { uid: found.uid, gid: found.gid };
+  const { uid, gid } = statSync(link);
+  if (uid !== 0) return { uid, gid };
   const account = findAccount();
   // Ours from a start that died between making the folder and giving it away.
   chownSync(link, account.uid, account.gid);

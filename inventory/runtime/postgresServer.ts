@@ -120,7 +120,7 @@ async function awaitReady(server: Guarded, socketDir: string): Promise<boolean> 
 }
 
 /** sslmode in words, so that a PGSSLMODE of the environment does not ask for TLS on a socket. */
-function urlOf(socketDir: string, database: string): string {
+export function urlOf(socketDir: string, database: string): string {
   const host = encodeURI(socketDir).replaceAll(/[+&#?]/g, encodeURIComponent);
   return `postgres://onhand@localhost:5432/${database}?host=${host}&sslmode=disable`;
 }
