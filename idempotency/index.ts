@@ -31,3 +31,4 @@ export type {
 export { createIdempotency } from './layer.ts';
 export type { RedisClaimsOptions } from './redis/claims.ts';
 export { redisClaims } from './redis/claims.ts';
+export type { RedisArgument, RedisConnection } from './redis/connection.ts';

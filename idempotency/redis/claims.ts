@@ -4,7 +4,8 @@ import { keyId } from '../key-id.ts';
 import { Coalescer } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
-import { type NodeRedisClient, nodeRedis } from './node-redis.ts';
+import { type IoRedisClient, ioRedis } from './ioredis.ts';
+import { type NodeRedisClient, type NodeRedisCluster, nodeRedis } from './node-redis.ts';
 import {
   claimScript,
   completeScript,
@@ -35,17 +36,26 @@ interface Completion extends Claim {
 }
 
 /**
- * Claims in Redis ≥ 7 (or Valkey), over a connected node-redis client or a {@link RedisConnection}.
+ * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
+ * server or of a cluster, or over any {@link RedisConnection}.
  *
+ * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks slow.
  * What arrives within one tick is sent as one script call per scope. A value costs 76 bytes plus the
  * answer. Errors reject, after `commandTimeoutMs` at the latest (twice that where a lost connection
  * was retried).
  */
 export function redisClaims(
-  client: NodeRedisClient | RedisConnection,
+  client: NodeRedisClient | NodeRedisCluster | IoRedisClient | RedisConnection,
   options: RedisClaimsOptions = {},
 ): ClaimStore {
-  return new RedisClaims('evaluate' in client ? client : nodeRedis(client), options);
+  return new RedisClaims(connect(client), options);
+}
+
+function connect(
+  client: NodeRedisClient | NodeRedisCluster | IoRedisClient | RedisConnection,
+): RedisConnection {
+  if ('evaluate' in client) return client;
+  return 'callBuffer' in client ? ioRedis(client) : nodeRedis(client);
 }
 
 class RedisClaims implements ClaimStore {

@@ -13,6 +13,19 @@ export interface NodeRedisClient {
   duplicate(): NodeRedisSubscriber;
 }
 
+/** The part of a node-redis cluster client that is used here. */
+export interface NodeRedisCluster {
+  readonly isReady: boolean;
+  readonly masters: unknown;
+  sendCommand(
+    firstKey: string | undefined,
+    isReadonly: boolean,
+    args: RedisArgument[],
+    options?: CommandOptions,
+  ): Promise<unknown>;
+  duplicate(): NodeRedisSubscriber;
+}
+
 interface NodeRedisSubscriber {
   on(event: 'error', listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
@@ -25,17 +38,17 @@ interface NodeRedisSubscriber {
 const blobString = 36;
 const asBuffers = { typeMapping: { [blobString]: Buffer } };
 
-/** Adapts a connected node-redis client. */
-export function nodeRedis(client: NodeRedisClient): RedisConnection {
+/** Adapts a connected node-redis client, of one server or of a cluster. */
+export function nodeRedis(client: NodeRedisClient | NodeRedisCluster): RedisConnection {
   return new NodeRedis(client);
 }
 
 class NodeRedis implements RedisConnection {
-  private readonly client: NodeRedisClient;
+  private readonly client: NodeRedisClient | NodeRedisCluster;
   private subscriber: NodeRedisSubscriber | undefined;
   private subscribing: Promise<unknown> | undefined;
 
-  constructor(client: NodeRedisClient) {
+  constructor(client: NodeRedisClient | NodeRedisCluster) {
     this.client = client;
   }
 
@@ -55,11 +68,21 @@ class NodeRedis implements RedisConnection {
         : { ...asBuffers, abortSignal: AbortSignal.timeout(withinMs) };
     const command = ['EVALSHA', script.sha1, String(keys.length), ...keys, ...args];
     try {
-      return await this.client.sendCommand(command, options);
+      return await this.send(keys[0], command, options);
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-      return this.client.sendCommand(['EVAL', script.text, ...command.slice(2)], options);
+      return this.send(keys[0], ['EVAL', script.text, ...command.slice(2)], options);
     }
+  }
+
+  private send(
+    key: string | undefined,
+    command: RedisArgument[],
+    options: CommandOptions,
+  ): Promise<unknown> {
+    const { client } = this;
+    if ('masters' in client) return client.sendCommand(key, false, command, options);
+    return client.sendCommand(command, options);
   }
 
   async subscribe(channel: string, listener: () => void): Promise<void> {
@@ -78,7 +101,7 @@ class NodeRedis implements RedisConnection {
   }
 
   ping(): Promise<unknown> {
-    return this.client.sendCommand(['PING']);
+    return this.send(undefined, ['PING'], {});
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'redis';
+import { ready } from './ready.ts';
 
 /** A redis-server of this test file's own, on a unix socket in a temporary folder. */
 export class RedisServer {
@@ -38,10 +39,7 @@ export class RedisServer {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.child = child;
-    for await (const chunk of child.stdout) {
-      if (String(chunk).includes('ready to accept connections')) break;
-    }
-    child.stdout.resume();
+    await ready(child, 'ready to accept connections');
   }
 
   async client() {

@@ -1,0 +1,113 @@
+import type { IdempotencyRecord } from '../answer.ts';
+import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
+import { decodeRecord, encodeRecord } from '../redis/value.ts';
+import { claimSql, peekSql, purgeClaimsSql, releaseSql, settleSql } from './claim-statements.ts';
+import { Gatherer } from './gatherer.ts';
+import type { Query } from './query.ts';
+
+/** A claim store in PostgreSQL, with a purge to be called now and then. */
+export interface PostgresClaims extends ClaimStore {
+  /** Deletes up to `chunkSize` (default 1 000) lapsed rows. @returns how many */
+  purge(chunkSize?: number): Promise<number>;
+}
+
+interface Settlement extends Claim {
+  leaseMs: number;
+  answer: Buffer | null;
+}
+
+/**
+ * Claims in the table of `idempotency_claims.sql`, for services without Redis.
+ *
+ * What arrives within one tick is one statement. A waiting duplicate polls: no connection is held for
+ * it. Errors of `query` reject; give it a pool with a statement timeout.
+ * @param query one statement on a connection of its own, outside the effect's transaction
+ */
+export function postgresClaims(query: Query): PostgresClaims {
+  return new Store(query);
+}
+
+class Store implements PostgresClaims {
+  private readonly query: Query;
+  private readonly claims: Gatherer<Claim & { leaseMs: number }>;
+  private readonly settlements: Gatherer<Settlement>;
+  private readonly releases: Gatherer<Settlement>;
+
+  constructor(query: Query) {
+    this.query = query;
+    this.claims = new Gatherer((items) =>
+      query(claimSql, [
+        ...columns(items),
+        items.map((item) => item.fingerprint),
+        items.map((item) => item.leaseMs),
+      ]),
+    );
+    this.settlements = new Gatherer((items) => query(settleSql, settlementParams(items)));
+    this.releases = new Gatherer((items) => query(releaseSql, settlementParams(items)));
+  }
+
+  async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
+    const { scope, key, owner, fingerprint } = claim;
+    // The row may lapse or be released between the two statements: then it is free, so ask again.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      if (await this.claims.add({ scope, key, owner, fingerprint, leaseMs })) {
+        return { state: 'claimed' };
+      }
+      const held = await this.peek(scope, key);
+      if (held) return held;
+    }
+    throw new Error('The claim changed hands three times while it was read.');
+  }
+
+  complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
+    return this.settlements.add({ ...claim, leaseMs: ttlMs, answer: encodeRecord(record) });
+  }
+
+  release(claim: Claim): Promise<boolean> {
+    return this.releases.add({ ...claim, leaseMs: 0, answer: null });
+  }
+
+  renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]> {
+    const renewals = claims.map((claim) => ({ ...claim, leaseMs, answer: null }));
+    return Promise.all(renewals.map((renewal) => this.settlements.add(renewal)));
+  }
+
+  async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
+    const { rows } = await this.query(peekSql, [[scope], [key]]);
+    const row = rows[0] as
+      | { fingerprint: string; answer: Uint8Array | null; lease_ms: number }
+      | undefined;
+    if (!row) return undefined;
+    if (!row.answer) {
+      return { state: 'in-flight', fingerprint: row.fingerprint, leaseMs: Number(row.lease_ms) };
+    }
+    const record = decodeRecord(Buffer.from(row.answer));
+    return record && { state: 'completed', record };
+  }
+
+  async watch(): Promise<() => void> {
+    return () => {};
+  }
+
+  async ping(): Promise<void> {
+    await this.query('SELECT 1', []);
+  }
+
+  async close(): Promise<void> {}
+
+  async purge(chunkSize = 1_000): Promise<number> {
+    return (await this.query(purgeClaimsSql, [chunkSize])).rows.length;
+  }
+}
+
+function columns(items: readonly Claim[]): string[][] {
+  return [
+    items.map((item) => item.scope),
+    items.map((item) => item.key),
+    items.map((item) => item.owner),
+  ];
+}
+
+function settlementParams(items: readonly Settlement[]): unknown[] {
+  return [...columns(items), items.map((item) => item.leaseMs), items.map((item) => item.answer)];
+}
