@@ -65,12 +65,6 @@ export const catalogue = {
     explanation: 'The route, or the posting, reservation, key or lock it names, does not exist.',
     retryable: false,
   },
-  'method-not-allowed': {
-    status: 405,
-    title: 'The address does not take this method',
-    explanation: '`Allow` lists the methods that it takes.',
-    retryable: false,
-  },
   'insufficient-stock': {
     status: 409,
     title: 'There is not enough available stock',
@@ -154,6 +148,13 @@ export const catalogue = {
     title: 'The service is at its limit',
     explanation:
       'The queue is full, the command waited too long in it, or the service is stopping. This attempt did nothing; send it again with the same key after `Retry-After` seconds.',
+    retryable: true,
+  },
+  'lock-server-unavailable': {
+    status: 503,
+    title: 'The lock server does not answer',
+    explanation:
+      'Redis, where the locks are, is out of reach. Only looking at locks needs it; stock commands go on.',
     retryable: true,
   },
   'database-unavailable': {

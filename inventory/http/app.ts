@@ -7,12 +7,12 @@ import type { Logger } from 'pino';
 import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Database } from '../postgres/database.ts';
-import { addAdminRoutes } from './adminRoutes.ts';
 import { addAuthentication, type FindPrincipal } from './authentication.ts';
 import { addCatalogueRoutes } from './catalogueRoutes.ts';
 import { addCommandRoutes } from './commandRoutes.ts';
 import { addJsonBody, bodyBytesMax } from './jsonBody.ts';
 import { addKeyRoutes } from './keyRoutes.ts';
+import { addLockRoutes } from './lockRoutes.ts';
 import { addMetrics, type Metrics } from './metrics.ts';
 import { addOpenApi } from './openapi.ts';
 import { addOperationsRoutes, type Readiness } from './operationsRoutes.ts';
@@ -20,13 +20,14 @@ import { addPostingRoutes } from './postingRoutes.ts';
 import { addProblemPages, addProblems, codeOf } from './problems.ts';
 import { addStockRoutes } from './stockRoutes.ts';
 import { validatorCompiler } from './validation.ts';
+import { addVerifyRoutes } from './verifyRoutes.ts';
 
 export interface AppOptions {
   readonly database: Database;
   readonly idempotency: Idempotency;
   readonly pipeline: Pipeline;
   readonly preview: Preview;
-  readonly locks: Locks | undefined;
+  readonly locks: Locks;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly findPrincipal: FindPrincipal;
@@ -70,7 +71,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     addStockRoutes(routes, options.database);
     addPostingRoutes(routes, options.database);
     addKeyRoutes(routes, options.idempotency);
-    addAdminRoutes(routes, options);
+    addVerifyRoutes(routes, options.database);
+    addLockRoutes(routes, options);
   });
   return app;
 }

@@ -123,21 +123,9 @@ export function addProblems(app: FastifyInstance): void {
   });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0] as string;
-    const allowed = methodsOf(app, path);
-    if (allowed.length > 0) {
-      reply.header('allow', allowed.join(', '));
-      const detail = `${path} takes ${allowed.join(', ')}.`;
-      return sendProblem(reply, problemFor(new ApiError('method-not-allowed', detail)));
-    }
     const detail = `There is no ${request.method} ${path}.`;
     return sendProblem(reply, problemFor(new ApiError('not-found', detail)));
   });
-}
-
-const METHODS = ['GET', 'POST', 'PUT', 'DELETE'] as const;
-
-function methodsOf(app: FastifyInstance, path: string): string[] {
-  return METHODS.filter((method) => app.findRoute({ method, url: path }) !== null);
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {

@@ -14,6 +14,7 @@ import type { PipelineObserver, Render, Settlement, Stage, Submission } from './
 import { type Effects, effectsOf } from './effects.ts';
 import { type Footprint, footprintOf, namedTargets } from './footprint.ts';
 import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
+import { pairResource } from './lockResource.ts';
 import { uuidv7 } from './uuidv7.ts';
 import { writeEffects } from './writeEffects.ts';
 
@@ -202,7 +203,7 @@ async function holdPairs(
   const began = performance.now();
   try {
     const lease = await locks.acquire(
-      pairs.map(({ warehouse, product }) => lockResource(tenant, warehouse, product)),
+      pairs.map(({ warehouse, product }) => pairResource(tenant, warehouse, product)),
       { leaseMs: lockLeaseMs, waitMs: lockWaitMs },
     );
     observer.lockAcquired?.(performance.now() - began);
@@ -211,11 +212,6 @@ async function holdPairs(
     observer.lockMissed?.(error);
     return undefined;
   }
-}
-
-/** The tenant is the hash tag: all pairs of a batch are on one Redis Cluster slot. */
-export function lockResource(tenant: string, warehouse: string, product: string): string {
-  return `{${tenant}}:product_warehouse:${product}:${warehouse}`;
 }
 
 class StageTimer {

@@ -1,17 +1,10 @@
-import type { Locks } from '@onhand/lock';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { ApiError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
-import { insertLockRelease } from '../postgres/insertLockRelease.ts';
 import { verifyLedger } from '../postgres/verifyLedger.ts';
-import { Reason } from './schemas.ts';
 
-/** For admins: the proof of the ledger, and the locks. */
-export function addAdminRoutes(
-  app: FastifyInstance,
-  { database, locks: _locks }: { database: Database; locks: Locks | undefined },
-): void {
+/** The proof of the ledger. */
+export function addVerifyRoutes(app: FastifyInstance, database: Database): void {
   app.get(
     '/v1/verify',
     {

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { after, type TestContext, test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import type pg from 'pg';
+import { startApi, stock, type Tenant } from './testing/api.ts';
+import { assertProblem } from './testing/caller.ts';
+
+const waitMs = 400;
+const api = await startApi({ after }, { idempotencyWaitMs: waitMs });
+
+const body = { warehouse: 'W1', lines: [{ product: 'P', quantity: 1 }] };
+
+/** A tenant whose level of P in W1 is locked by somebody else until `release`. */
+async function held(t: TestContext): Promise<Tenant & { release: () => Promise<pg.QueryResult> }> {
+  const tenant = await api.tenant();
+  await stock(tenant.writer, 'P');
+  const session = await api.session(t);
+  await session.query('BEGIN');
+  await session.query('SELECT 1 FROM levels WHERE tenant_id = $1 FOR UPDATE', [tenant.id]);
+  return { ...tenant, release: () => session.query('ROLLBACK') };
+}
+
+async function isInFlight({ reader }: Tenant, key: string): Promise<void> {
+  await waitFor(`${key} is in flight`, async () => {
+    const { body: known } = await reader.get(`/v1/idempotency-keys/${key}`);
+    return known.status === 'in-flight';
+  });
+}
+
+test('a duplicate waits for the first and gets its bytes', async (t) => {
+  const tenant = await held(t);
+  const first = tenant.writer.post('/v1/receipts', body, 'k');
+  await isInFlight(tenant, 'k');
+  const duplicates = [1, 2, 3].map(() => tenant.writer.post('/v1/receipts', body, 'k'));
+  await tenant.release();
+  const { status, text } = await first;
+  assert.equal(status, 201);
+  for (const reply of await Promise.all(duplicates)) {
+    assert.equal(reply.text, text);
+    assert.equal(reply.status, 201);
+    assert.equal(reply.headers.get('idempotent-replayed'), 'true');
+  }
+  assert.equal(await tenant.writer.level('W1', 'P'), '11/0/11@2');
+});
+
+test('a duplicate that waited its time is answered 409 with Retry-After', async (t) => {
+  const tenant = await held(t);
+  const elsewhere = tenant.writer.at(await api.another(t, {}));
+  const first = tenant.writer.post('/v1/receipts', body, 'k');
+  await isInFlight(tenant, 'k');
+  for (const caller of [tenant.writer, elsewhere]) {
+    const began = performance.now();
+    const reply = await caller.post('/v1/receipts', body, 'k');
+    assertProblem(reply, 'request-in-flight');
+    assert.match(reply.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    // The timers of two clocks differ by up to a millisecond.
+    assert.ok(performance.now() - began >= waitMs - 1);
+  }
+  await tenant.release();
+  const { text } = await first;
+  const replay = await tenant.writer.post('/v1/receipts', body, 'k');
+  assert.equal(replay.text, text);
+});
+
+test('another request with the key of one in flight is 422 at once, not 409', async (t) => {
+  const tenant = await held(t);
+  const elsewhere = tenant.writer.at(await api.another(t, {}));
+  const first = tenant.writer.post('/v1/receipts', body, 'k');
+  await isInFlight(tenant, 'k');
+  for (const caller of [tenant.writer, elsewhere]) {
+    const reply = await caller.post('/v1/receipts', { ...body, reference: 'other' }, 'k');
+    assertProblem(reply, 'idempotency-key-reused');
+  }
+  await tenant.release();
+  assert.equal((await first).status, 201);
+});
+
+test('a key in flight is told as in-flight without an answer, then as completed', async (t) => {
+  const tenant = await held(t);
+  const first = tenant.writer.post('/v1/receipts', body, 'k');
+  await isInFlight(tenant, 'k');
+  const known = await tenant.reader.get('/v1/idempotency-keys/k');
+  assert.deepEqual(known.body as unknown, { key: 'k', status: 'in-flight' });
+  await tenant.release();
+  await first;
+  const after_ = await tenant.reader.get('/v1/idempotency-keys/k');
+  assert.equal(after_.body.status, 'completed');
+});
+
+test('a key of one tenant in flight does not hold up the same key of another', async (t) => {
+  const [one, two] = [await held(t), await api.tenant()];
+  await stock(two.writer, 'P');
+  const first = one.writer.post('/v1/receipts', body, 'k');
+  await isInFlight(one, 'k');
+  await two.writer.did('/v1/receipts', body, 'k');
+  await one.release();
+  assert.equal((await first).status, 201);
+});
+
+test('a claim whose owner died is taken over when its lease ends, not before', async (t) => {
+  const leaseMs = 500;
+  const other = await api.another(t, { claimLeaseMs: leaseMs });
+  const { writer } = await api.tenant();
+  await stock(writer, 'P');
+  const crashed = await held(t);
+  const first = crashed.writer.post('/v1/receipts', body, 'k').catch(() => undefined);
+  await isInFlight(crashed, 'k');
+  // The claims of a living owner are renewed: longer than a lease, it is still in flight.
+  const reply = await crashed.writer.at(other).post('/v1/receipts', body, 'k');
+  assertProblem(reply, 'request-in-flight');
+  await crashed.release();
+  assert.equal((await first)?.status, 201);
+});

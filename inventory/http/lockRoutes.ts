@@ -1,0 +1,100 @@
+import { type KeyState, LockError, type Locks } from '@onhand/lock';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { ApiError } from '../errors.ts';
+import { lockResource, tenantLocks } from '../pipeline/lockResource.ts';
+import type { Database } from '../postgres/database.ts';
+import { insertLockRelease } from '../postgres/insertLockRelease.ts';
+import { Reason } from './schemas.ts';
+
+const LockAnswer = Type.Object({
+  resource: Type.String({ description: '`product_warehouse:<product>:<warehouse>`' }),
+  holder: Type.String({ description: 'Names the process and its batch.' }),
+  ageMs: Type.Union([Type.Integer(), Type.Null()]),
+  remainingMs: Type.Integer({ description: 'Until the lease ends, if it is not renewed.' }),
+  waiters: Type.Array(Type.String()),
+});
+
+/** The locks of the tenant's product-warehouse pairs. Releasing one by force risks only speed. */
+export function addLockRoutes(
+  app: FastifyInstance,
+  { database, locks }: { database: Database; locks: Locks },
+): void {
+  app.get(
+    '/v1/locks',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: ['Administration'],
+        summary: 'List the locks that are held',
+        response: {
+          200: Type.Object({ items: Type.Array(LockAnswer), next: Type.Null() }),
+        },
+      },
+    },
+    async ({ principal: { tenant } }) => {
+      const held = await asked(locks.list(tenantLocks(tenant)));
+      return { items: held.map((state) => lockJson(tenant, state)), next: null };
+    },
+  );
+
+  app.delete<{
+    Params: { resource: string };
+    Querystring: { reason?: string };
+    Body: { reason?: string } | undefined;
+  }>(
+    '/v1/locks/:resource',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: ['Administration'],
+        summary: 'Release a lock by force',
+        description: 'Who, when and why is written down. `reason` is a parameter or in the body.',
+        params: Type.Object({ resource: Type.String({ maxLength: 512 }) }),
+        querystring: Type.Object(
+          { reason: Type.Optional(Reason) },
+          { additionalProperties: false },
+        ),
+        response: { 200: LockAnswer },
+      },
+    },
+    async ({ params: { resource }, query, body, principal: { tenant, name } }) => {
+      const reason = query.reason ?? reasonIn(body);
+      const released = await asked(locks.forceRelease(lockResource(tenant, resource), { reason }));
+      if (released.mode === 'free') {
+        throw new ApiError('not-found', `Nobody holds the lock ${resource}.`);
+      }
+      await insertLockRelease(database.reads, tenant, { resource, reason, releasedBy: name });
+      return lockJson(tenant, released);
+    },
+  );
+}
+
+function reasonIn(body: unknown): string {
+  const reason = (body as { reason?: unknown } | null | undefined)?.reason;
+  return typeof reason === 'string' && reason !== '' ? reason.slice(0, 500) : 'not given';
+}
+
+/** Locks are looked at on their server; without it there is nothing to tell. */
+async function asked<Result>(question: Promise<Result>): Promise<Result> {
+  try {
+    return await question;
+  } catch (error) {
+    if (error instanceof LockError) {
+      throw new ApiError('lock-server-unavailable', 'Redis does not answer.');
+    }
+    throw error;
+  }
+}
+
+function lockJson(tenant: string, { key, holders, remainingMs, waiters }: KeyState) {
+  const [holder] = holders;
+  const at = key.indexOf(tenantLocks(tenant));
+  return {
+    resource: key.slice(at + tenantLocks(tenant).length),
+    holder: holder?.owner ?? '',
+    ageMs: holder?.heldMs === undefined ? null : Math.round(holder.heldMs),
+    remainingMs: Math.round(remainingMs),
+    waiters,
+  };
+}
