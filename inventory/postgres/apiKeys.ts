@@ -41,6 +41,28 @@ export async function ensureApiKey(
   );
 }
 
+/**
+ * Adds a key; the tenant is made if it is new. The name of a revoked key may be used again.
+ * @returns false when the tenant has a valid key of that name, which stays as it is
+ */
+export async function createApiKey(
+  pool: pg.Pool,
+  { tenant, role, name }: ApiKeyRow,
+  secretSha256: string,
+): Promise<boolean> {
+  await pool.query('INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING', [tenant]);
+  const { rowCount } = await pool.query(
+    `INSERT INTO api_keys (tenant_id, role, name, secret_sha256)
+     VALUES ($1, $2, $3, decode($4, 'hex'))
+     ON CONFLICT (tenant_id, name) DO UPDATE
+     SET role = excluded.role, secret_sha256 = excluded.secret_sha256, created_at = now(),
+         revoked_at = NULL
+     WHERE api_keys.revoked_at IS NOT NULL`,
+    [tenant, role, name, secretSha256],
+  );
+  return rowCount === 1;
+}
+
 export function listApiKeys(
   pool: pg.Pool,
   tenant: string,
