@@ -49,8 +49,6 @@ const RULES: Record<keyof Given, { pattern: RegExp; sentence: string }> = {
   name: { pattern: /^[A-Za-z0-9._:-]{1,64}$/, sentence: '1 to 64 of A–Z a–z 0–9 . _ : -' },
 };
 
-process.exitCode = await main(process.argv.slice(2));
-
 async function main(args: string[]): Promise<number> {
   try {
     const { action, given } = readCommand(args);
@@ -187,3 +185,5 @@ async function withPool<T>(url: string, use: (pool: pg.Pool) => Promise<T>): Pro
     await database.close();
   }
 }
+
+process.exitCode = await main(process.argv.slice(2));
