@@ -1,5 +1,5 @@
 import type { Movement, Posting } from '../stock/outcomes.ts';
-import { hexArray, plainArray, textArray } from './arrays.ts';
+import { packDigests, plainArray, textArray } from './arrays.ts';
 import type { Transaction } from './transaction.ts';
 
 const statement = {
@@ -8,9 +8,13 @@ const statement = {
     INSERT INTO movements (tenant_id, recorded_at, posting_id, position, warehouse, product,
                            sequence, on_hand_change, reserved_change, on_hand, reserved, unit_cost,
                            hash)
-    SELECT $1, $2::timestamptz, m.*
+    SELECT $1, $2::timestamptz, m.posting_id, m.position, m.warehouse, m.product, m.sequence,
+           m.on_hand_change, m.reserved_change, m.on_hand, m.reserved, m.unit_cost,
+           substring($13::bytea FROM 32 * m.n::integer - 31 FOR 32)
     FROM unnest($3::uuid[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[]) AS m`,
+                $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
+      WITH ORDINALITY AS m (posting_id, position, warehouse, product, sequence, on_hand_change,
+                            reserved_change, on_hand, reserved, unit_cost, n)`,
 };
 
 /** @param recordedAt RFC 3339; one instant for all movements of a batch */
@@ -45,7 +49,7 @@ export async function insertMovements(
       plainArray(movements.map((m) => m.onHand)),
       plainArray(movements.map((m) => m.reserved)),
       textArray(movements.map((m) => m.unitCost)),
-      hexArray(movements.map((m) => m.hash)),
+      packDigests(movements.map((m) => m.hash)),
     ],
   });
 }

@@ -1,4 +1,4 @@
-import { hexArray, plainArray, textArray } from './arrays.ts';
+import { packBytes, packDigests, plainArray, textArray } from './arrays.ts';
 import type { StoredRecord } from './loadContext.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -7,8 +7,11 @@ const statement = {
   text: `
     INSERT INTO idempotency_records (scope, created_at, expires_at, key, fingerprint, status,
                                      headers, body)
-    SELECT $1, $2::timestamptz, $3::timestamptz, r.*
-    FROM unnest($4::text[], $5::bytea[], $6::smallint[], $7::text[], $8::bytea[]) AS r`,
+    SELECT $1, $2::timestamptz, $3::timestamptz, r.key,
+           substring($5::bytea FROM 32 * r.n::integer - 31 FOR 32), r.status, r.headers,
+           substring($8::bytea FROM r.start FOR r.length)
+    FROM unnest($4::text[], $6::smallint[], $7::text[], $9::integer[], $10::integer[])
+      WITH ORDINALITY AS r (key, status, headers, start, length, n)`,
 };
 
 /**
@@ -27,6 +30,7 @@ export async function insertRecords(
   records: readonly StoredRecord[],
 ): Promise<void> {
   const sorted = records.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  const { bytes, starts, lengths } = packBytes(sorted.map((r) => r.body));
   await transaction.query({
     ...statement,
     values: [
@@ -34,10 +38,12 @@ export async function insertRecords(
       createdAt,
       expiresAt,
       textArray(sorted.map((r) => r.key)),
-      hexArray(sorted.map((r) => r.fingerprint)),
+      packDigests(sorted.map((r) => r.fingerprint)),
       plainArray(sorted.map((r) => r.status)),
       textArray(sorted.map((r) => JSON.stringify(r.headers))),
-      hexArray(sorted.map((r) => r.body.toString('hex'))),
+      bytes,
+      starts,
+      lengths,
     ],
   });
 }

@@ -1,4 +1,4 @@
-import { hexArray, plainArray, textArray } from './arrays.ts';
+import { packDigests, plainArray, textArray } from './arrays.ts';
 import type { LockedLevel } from './lockLevels.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -9,9 +9,12 @@ const statement = {
   text: `
     INSERT INTO levels (tenant_id, recorded_at, warehouse, product, on_hand, reserved, sequence,
                         hash, may_be_negative)
-    SELECT $1, $2::timestamptz, new.*
-    FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[],
-                $9::boolean[]) AS new
+    SELECT $1, $2::timestamptz, new.warehouse, new.product, new.on_hand, new.reserved,
+           new.sequence, substring($8::bytea FROM 32 * new.n::integer - 31 FOR 32),
+           new.may_be_negative
+    FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $9::boolean[])
+      WITH ORDINALITY
+      AS new (warehouse, product, on_hand, reserved, sequence, may_be_negative, n)
     ON CONFLICT (tenant_id, warehouse, product) DO UPDATE
     SET on_hand = excluded.on_hand, reserved = excluded.reserved, sequence = excluded.sequence,
         hash = excluded.hash, may_be_negative = excluded.may_be_negative,
@@ -38,7 +41,7 @@ export async function updateLevels(
       plainArray(levels.map((l) => l.onHand)),
       plainArray(levels.map((l) => l.reserved)),
       plainArray(levels.map((l) => l.sequence)),
-      hexArray(levels.map((l) => l.hash)),
+      packDigests(levels.map((l) => l.hash)),
       plainArray(levels.map((l) => l.mayBeNegative)),
     ],
   });
