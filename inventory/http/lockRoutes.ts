@@ -58,13 +58,15 @@ export function addLockRoutes(
         response: { 200: LockAnswer },
       },
     },
-    async ({ params: { resource }, query, body, principal: { tenant, name } }) => {
+    async ({ params: { resource }, query, body, principal: { tenant, name: releasedBy } }) => {
       const reason = query.reason ?? reasonIn(body);
-      const released = await asked(locks.forceRelease(lockResource(tenant, resource), { reason }));
-      if (released.mode === 'free') {
+      const name = lockResource(tenant, resource);
+      if ((await asked(locks.inspect(name))).mode === 'free') {
         throw new ApiError('not-found', `Nobody holds the lock ${resource}.`);
       }
-      await insertLockRelease(database.reads, tenant, { resource, reason, releasedBy: name });
+      // Written down first: a release that nobody knows of would be worse than a note too many.
+      await insertLockRelease(database.reads, tenant, { resource, reason, releasedBy });
+      const released = await asked(locks.forceRelease(name, { reason }));
       return lockJson(tenant, released);
     },
   );

@@ -11,7 +11,7 @@ import {
 } from '../errors.ts';
 import { OverloadedError } from '../pipeline/pipeline.ts';
 import { DatabaseUnavailableError } from '../pipeline/settleBatch.ts';
-import { failureOf, sqlState } from '../postgres/failures.ts';
+import { failureOf } from '../postgres/failures.ts';
 import { problemType } from './answers.ts';
 import { faultAt, faultsOf } from './validation.ts';
 
@@ -79,17 +79,8 @@ function describeIdempotency(error: IdempotencyError): Description {
 
 /** Errors of the database that say nothing about the request. Others are defects of ours. */
 function isUnavailable(error: unknown): boolean {
-  if (error instanceof DatabaseUnavailableError) return true;
-  if (sqlState(error) !== undefined) return failureOf(error) !== 'refused';
-  return (
-    error instanceof Error &&
-    CONNECTION_ERROR.test(`${'code' in error ? error.code : ''} ${error.message}`)
-  );
+  return error instanceof DatabaseUnavailableError || failureOf(error) !== 'refused';
 }
-
-// `pg` reports a broken or absent connection as plain errors; these are their codes and words.
-const CONNECTION_ERROR =
-  /^(ECONN|EPIPE|ENOENT|ETIMEDOUT|EHOST|ENOTFOUND|EAI_)|Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|connection error/i;
 
 function describeFastify(error: FastifyError): Description | undefined {
   if (error.validation !== undefined) {

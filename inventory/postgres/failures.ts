@@ -33,13 +33,23 @@ const UNREACHABLE = new Set([
 ]);
 
 export function failureOf(error: unknown): Failure {
-  // Errors of the connection are plain or system errors; the engine's own say that the code is wrong.
-  if (error instanceof TypeError || error instanceof RangeError) return 'refused';
   const code = sqlState(error);
-  if (code === undefined) return 'unreachable';
+  // An error that is neither the server's nor the connection's says that this code is wrong.
+  if (code === undefined) return isConnectionError(error) ? 'unreachable' : 'refused';
   if (TRANSIENT.has(code)) return 'transient';
   if (UNREACHABLE.has(code) || UNREACHABLE_CLASSES.has(code.slice(0, 2))) return 'unreachable';
   return 'refused';
+}
+
+// `pg` reports a broken or absent connection by Node's system and stream errors, or in these words.
+const CONNECTION_CODE = /^(E[A-Z]+|ERR_(STREAM|SOCKET|SSL|TLS)_.*)$/;
+const CONNECTION_WORDS =
+  /^(Connection terminated|timeout e|Query read timeout|Client (has|was)|Received unexpected|Cannot use a pool|The server does not support|There was an error establishing)/;
+
+function isConnectionError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return CONNECTION_CODE.test(code) || CONNECTION_WORDS.test(error.message);
 }
 
 /** The five-character code of a server error; undefined for an error of the connection. */
