@@ -107,6 +107,7 @@ export async function createService(
       await app.close();
       await pipeline.close();
       await idempotency.close();
+      await claims?.close();
       await locks.close();
       if (redis?.isOpen) redis.destroy();
       await database.close();
