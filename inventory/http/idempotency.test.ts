@@ -47,7 +47,7 @@ test('the repeat of a reservation answers what it was, not what became of it', a
   assertReplay(await writer.post('/v1/reservations', body, 'k'), first);
 });
 
-const shipAll = { warehouse: 'W1', lines: [{ product: 'P', quantity: 11 }] };
+const shipAll = { warehouse: 'W1', lines: [{ product: 'P', quantity: 99 }] };
 const refusals: [code: string, path: string, body: unknown][] = [
   ['insufficient-stock', '/v1/shipments', shipAll],
   ['unknown-product', '/v1/receipts', { ...body, lines: [{ product: 'X', quantity: 1 }] }],

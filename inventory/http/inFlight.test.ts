@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, type TestContext, test } from 'node:test';
 import { waitFor } from '@onhand/fixtures';
+import { fingerprint, redisClaims } from '@onhand/idempotency';
 import type pg from 'pg';
+import { createClient } from 'redis';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertProblem } from './testing/caller.ts';
 
@@ -97,17 +99,51 @@ test('a key of one tenant in flight does not hold up the same key of another', a
   assert.equal((await first).status, 201);
 });
 
-test('a claim whose owner died is taken over when its lease ends, not before', async (t) => {
-  const leaseMs = 500;
-  const other = await api.another(t, { claimLeaseMs: leaseMs });
-  const { writer } = await api.tenant();
+test('a claim is renewed while its owner lives, longer than its lease', async (t) => {
+  const tenant = await held(t);
+  const owner = tenant.writer.at(await api.another(t, { claimLeaseMs: 500 }));
+  const first = owner.post('/v1/receipts', body, 'k');
+  await isInFlight(tenant, 'k');
+  // Each waits 400 ms: the second ends after the lease that the owner began with.
+  for (let i = 0; i < 2; i++) {
+    assertProblem(await tenant.writer.post('/v1/receipts', body, 'k'), 'request-in-flight');
+  }
+  await tenant.release();
+  assert.equal((await first).status, 201);
+});
+
+/** Leaves a claim as an owner does that is killed right after making it. */
+async function claimAndDie(t: TestContext, scope: string, leaseMs: number): Promise<void> {
+  const client = createClient({ socket: { path: api.redis.socketPath, tls: false } });
+  await client.connect();
+  t.after(() => client.destroy());
+  const claims = redisClaims(client, { prefix: 'idempotency' });
+  const print = fingerprint({ method: 'POST', path: '/v1/receipts', body });
+  const claim = { scope, key: 'k', fingerprint: print, owner: 'dead' };
+  assert.equal((await claims.claim(claim, leaseMs)).state, 'claimed');
+  await claims.close();
+}
+
+test('a claim whose owner died before the commit is taken over when its lease ends', async (t) => {
+  const { id, writer } = await api.tenant();
   await stock(writer, 'P');
-  const crashed = await held(t);
-  const first = crashed.writer.post('/v1/receipts', body, 'k').catch(() => undefined);
-  await isInFlight(crashed, 'k');
-  // The claims of a living owner are renewed: longer than a lease, it is still in flight.
-  const reply = await crashed.writer.at(other).post('/v1/receipts', body, 'k');
-  assertProblem(reply, 'request-in-flight');
-  await crashed.release();
-  assert.equal((await first)?.status, 201);
+  await claimAndDie(t, id, 200);
+  const began = performance.now();
+  const reply = await writer.did('/v1/receipts', body, 'k');
+  assert.equal(reply.headers.get('idempotent-replayed'), null);
+  assert.ok(performance.now() - began > 100, 'it waited for the lease');
+});
+
+test('a claim whose owner died after the commit is answered from PostgreSQL at once', async (t) => {
+  const { id, writer } = await api.tenant();
+  await stock(writer, 'P');
+  const first = await writer.did('/v1/receipts', body, 'k');
+  await api.redis.flush();
+  await claimAndDie(t, id, 60_000);
+  const other = writer.at(await api.another(t, {}));
+  const known = await other.get('/v1/idempotency-keys/k');
+  assert.equal(known.body.status, 'completed');
+  const reply = await other.post('/v1/receipts', body, 'k');
+  assert.equal(reply.text, first.text);
+  assert.equal(reply.headers.get('idempotent-replayed'), 'true');
 });
