@@ -17,6 +17,10 @@ export {
 } from './errors.ts';
 export type { RequestIdentity } from './fingerprint.ts';
 export { fingerprint, rawFingerprint } from './fingerprint.ts';
+export type { AnswerInput } from './http/answer-input.ts';
+export type { ProtectionOptions } from './http/options.ts';
+export type { Captured, Incoming, Outcome, RequestIdempotency } from './http/protection.ts';
+export { Protection } from './http/protection.ts';
 export type { HeaderFields } from './key.ts';
 export { keyLengthMax, parseIdempotencyKey, parseKeyValue } from './key.ts';
 export type {

@@ -3,12 +3,18 @@ import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
 import { decodeRecord, encodeRecord } from '../redis/value.ts';
 import { claimSql, peekSql, purgeClaimsSql, releaseSql, settleSql } from './claim-statements.ts';
 import { Gatherer } from './gatherer.ts';
-import type { Query } from './query.ts';
+import { type Query, rowsOf } from './query.ts';
 
 /** A claim store in PostgreSQL, with a purge to be called now and then. */
 export interface PostgresClaims extends ClaimStore {
   /** Deletes up to `chunkSize` (default 1 000) lapsed rows. @returns how many */
   purge(chunkSize?: number): Promise<number>;
+}
+
+interface Row {
+  fingerprint: string;
+  answer: Uint8Array | null;
+  lease_ms: number;
 }
 
 interface Settlement extends Claim {
@@ -73,10 +79,7 @@ class Store implements PostgresClaims {
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
-    const { rows } = await this.query(peekSql, [[scope], [key]]);
-    const row = rows[0] as
-      | { fingerprint: string; answer: Uint8Array | null; lease_ms: number }
-      | undefined;
+    const [row] = rowsOf<Row>(await this.query(peekSql, [[scope], [key]]));
     if (!row) return undefined;
     if (!row.answer) {
       return { state: 'in-flight', fingerprint: row.fingerprint, leaseMs: Number(row.lease_ms) };
@@ -96,7 +99,7 @@ class Store implements PostgresClaims {
   async close(): Promise<void> {}
 
   async purge(chunkSize = 1_000): Promise<number> {
-    return (await this.query(purgeClaimsSql, [chunkSize])).rows.length;
+    return rowsOf(await this.query(purgeClaimsSql, [chunkSize])).length;
   }
 }
 

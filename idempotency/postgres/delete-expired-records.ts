@@ -1,4 +1,4 @@
-import type { Query } from './query.ts';
+import { type Query, rowsOf } from './query.ts';
 
 export const deleteExpiredRecordsSql = `
 WITH expired AS (
@@ -22,6 +22,5 @@ export async function deleteExpiredRecords(
   scope: string,
   chunkSize = 1_000,
 ): Promise<number> {
-  const { rows } = await query(deleteExpiredRecordsSql, [scope, chunkSize]);
-  return rows.length;
+  return rowsOf(await query(deleteExpiredRecordsSql, [scope, chunkSize])).length;
 }

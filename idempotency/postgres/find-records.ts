@@ -1,5 +1,5 @@
 import type { IdempotencyRecord } from '../answer.ts';
-import type { Query } from './query.ts';
+import { type Query, rowsOf } from './query.ts';
 
 export const findRecordsSql = `
 SELECT key, encode(fingerprint, 'hex') AS fingerprint, status, headers, body,
@@ -27,8 +27,8 @@ export async function findRecords(
   scope: string,
   keys: readonly string[],
 ): Promise<Map<string, IdempotencyRecord>> {
-  const { rows } = await query(findRecordsSql, [scope, keys]);
-  return new Map((rows as Row[]).map((row) => [row.key, toRecord(row)]));
+  const rows = rowsOf<Row>(await query(findRecordsSql, [scope, keys]));
+  return new Map(rows.map((row) => [row.key, toRecord(row)]));
 }
 
 function toRecord(row: Row): IdempotencyRecord {

@@ -1,4 +1,5 @@
 import { keyId } from '../key-id.ts';
+import { type Query, rowsOf } from './query.ts';
 
 /** Most entries of one statement; more go out as further statements. */
 const entriesMax = 500;
@@ -11,10 +12,10 @@ interface Entry<T> {
 
 /** Gathers the items of one tick into one statement that returns the rows it changed. */
 export class Gatherer<T extends { scope: string; key: string }> {
-  private readonly send: (items: readonly T[]) => Promise<{ rows: unknown[] }>;
+  private readonly send: (items: readonly T[]) => ReturnType<Query>;
   private batches: Map<string, Entry<T>>[] = [];
 
-  constructor(send: (items: readonly T[]) => Promise<{ rows: unknown[] }>) {
+  constructor(send: (items: readonly T[]) => ReturnType<Query>) {
     this.send = send;
   }
 
@@ -42,10 +43,9 @@ export class Gatherer<T extends { scope: string; key: string }> {
   private async sendBatch(batch: Map<string, Entry<T>>): Promise<void> {
     const entries = [...batch.values()];
     try {
-      const { rows } = await this.send(entries.map((entry) => entry.item));
-      const changed = new Set(
-        (rows as { scope: string; key: string }[]).map((row) => keyId(row.scope, row.key)),
-      );
+      const result = await this.send(entries.map((entry) => entry.item));
+      const rows = rowsOf<{ scope: string; key: string }>(result);
+      const changed = new Set(rows.map((row) => keyId(row.scope, row.key)));
       for (const [id, entry] of batch) entry.resolve(changed.has(id));
     } catch (error) {
       for (const entry of entries) entry.reject(error);

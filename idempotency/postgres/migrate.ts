@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Query } from './query.ts';
+import { type Query, rowsOf } from './query.ts';
 
 export interface MigrateOptions {
   /** Create the table of the PostgreSQL claim store too. Default false. */
@@ -31,6 +31,6 @@ async function createTable(query: Query, table: string): Promise<void> {
 }
 
 async function exists(query: Query, table: string): Promise<boolean> {
-  const { rows } = await query('SELECT to_regclass($1) IS NOT NULL AS present', [table]);
-  return (rows[0] as { present: boolean }).present;
+  const result = await query('SELECT to_regclass($1) IS NOT NULL AS present', [table]);
+  return rowsOf<{ present: boolean }>(result)[0]?.present === true;
 }

@@ -1,0 +1,72 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { bodyOf, isJson, readBody } from '../http/body.ts';
+import { exchange, requestLine, sendProblem } from '../http/node-exchange.ts';
+import type { ProtectionOptions } from '../http/options.ts';
+import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+
+/** The part of an Express request that is used here. */
+export interface ExpressRequest extends IncomingMessage {
+  originalUrl: string;
+  body?: unknown;
+  idempotency?: RequestIdempotency | undefined;
+}
+
+export interface ExpressMiddleware {
+  (req: ExpressRequest, res: ServerResponse, next: (error?: unknown) => void): void;
+  /** Releases the claims of requests that still run. */
+  close(): Promise<void>;
+}
+
+/**
+ * Idempotency as Express 5 middleware, for an app, a router or one route.
+ *
+ * Put it behind authentication (for `scope`) and body parsers. A body that no parser read is read
+ * here, up to `bodyBytesMax`, and left in `req.body` as a Buffer.
+ */
+export function expressIdempotency(options: ProtectionOptions<ExpressRequest>): ExpressMiddleware {
+  const protection = new Protection(options);
+  const middleware: ExpressMiddleware = (req, res, next) => {
+    if (!protection.covers(req.method ?? 'GET')) return next();
+    protect(protection, req, res, next).catch(next);
+  };
+  middleware.close = () => protection.close();
+  return middleware;
+}
+
+async function protect(
+  protection: Protection<ExpressRequest>,
+  req: ExpressRequest,
+  res: ServerResponse,
+  next: (error?: unknown) => void,
+): Promise<void> {
+  const scope = await protection.settings.scope(req);
+  const line = requestLine(req, req.originalUrl);
+  let incoming: Incoming;
+  try {
+    incoming = { ...line, body: await readParsedBody(protection, req), scope };
+  } catch (error) {
+    if (sendProblem(res, error)) return;
+    throw error;
+  }
+  await exchange(protection, incoming, res, (idempotency) => {
+    req.idempotency = idempotency;
+    next();
+  });
+}
+
+async function readParsedBody(
+  protection: Protection<ExpressRequest>,
+  req: ExpressRequest,
+): Promise<Incoming['body']> {
+  const hasBody = req.headers['transfer-encoding'] || Number(req.headers['content-length']) > 0;
+  if (!hasBody) return undefined;
+  const contentType = req.headers['content-type'];
+  const { body } = req;
+  if (body instanceof Uint8Array) return { raw: body };
+  if (typeof body === 'string' && !isJson(contentType)) return { raw: Buffer.from(body) };
+  if (body !== undefined) return { json: body };
+  const bytes = await readBody(req, protection.settings.bodyBytesMax);
+  // `_body` is how Express parsers tell each other that the stream was read.
+  Object.assign(req, { body: bytes, _body: true });
+  return bodyOf(bytes, contentType);
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fastify } from 'fastify';
+import { fastifyIdempotency } from './fastify.ts';
+
+const settings = { singleTenant: true };
+
+test('the plugin names the routes it protects, whatever the order and encapsulation', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  let named: readonly string[] = [];
+  app.post('/before', async () => 1);
+  app.register(async (outside) => {
+    outside.post('/sibling-before', async () => 1);
+  });
+  app.register(fastifyIdempotency, { ...settings, onProtected: (routes) => (named = routes) });
+  app.post('/after', async () => 1);
+  app.get('/after', async () => 1);
+  app.register(
+    async (inside) => {
+      inside.route({ method: ['POST', 'PATCH'], url: '/:id', handler: async () => 1 });
+      inside.post('/:id/lines', async () => 1);
+    },
+    { prefix: '/inside' },
+  );
+  await app.ready();
+  assert.deepEqual([...named].sort(), [
+    'PATCH /inside/:id',
+    'POST /after',
+    'POST /before',
+    'POST /inside/:id',
+    'POST /inside/:id/lines',
+    'POST /sibling-before',
+  ]);
+  for (const url of ['/before', '/sibling-before', '/after', '/inside/1', '/inside/1/lines']) {
+    assert.equal((await app.inject({ method: 'POST', url })).statusCode, 400, url);
+  }
+});
+
+test('a plugin that would protect nothing stops the start', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  app.register(async (inner) => {
+    inner.register(fastifyIdempotency, settings);
+  });
+  app.post('/things', async () => 1);
+  await assert.rejects(async () => app.ready(), /protects no route/);
+});
+
+test('neither scope nor singleTenant stops the start', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  app.register(fastifyIdempotency, {});
+  app.post('/things', async () => 1);
+  await assert.rejects(async () => app.ready(), /needs `scope`/);
+});
+
+test('a route can opt out, and a request that validation refuses claims nothing', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  app.register(fastifyIdempotency, { ...settings, onProtected: () => {} });
+  app.post('/free', { config: { idempotency: false } }, async () => 1);
+  const schema = { body: { type: 'object', required: ['a'] } };
+  app.post('/checked', { schema }, async () => ({ done: true }));
+  assert.equal((await app.inject({ method: 'POST', url: '/free' })).statusCode, 200);
+  const send = (body: object) =>
+    app.inject({ method: 'POST', url: '/checked', headers: { 'idempotency-key': 'k' }, body });
+  assert.equal((await send({})).statusCode, 400);
+  assert.equal((await send({ a: 1 })).statusCode, 200);
+});
+
+test('a reply written past Fastify is recorded as well', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  let runs = 0;
+  app.register(fastifyIdempotency, { ...settings, onProtected: () => {} });
+  app.post('/raw', (_, reply) => {
+    reply.hijack();
+    reply.raw.writeHead(202, { 'content-type': 'text/plain' });
+    reply.raw.end(`run ${++runs}`);
+  });
+  const send = () =>
+    app.inject({ method: 'POST', url: '/raw', headers: { 'idempotency-key': 'k' } });
+  const [first, second] = [await send(), await send()];
+  assert.deepEqual([first.statusCode, first.body], [202, 'run 1']);
+  assert.deepEqual([second.statusCode, second.body], [202, 'run 1']);
+  assert.equal(second.headers['idempotent-replayed'], 'true');
+});

@@ -1,0 +1,138 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isJson, readBytes } from '../http/body.ts';
+import { Capture } from '../http/capture.ts';
+import { requestLine, sendProblem } from '../http/node-exchange.ts';
+import type { ProtectionOptions } from '../http/options.ts';
+import { problemOf } from '../http/problem.ts';
+import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+import { protectedRoutes } from './fastify-routes.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Null where the request is not protected. */
+    idempotency: RequestIdempotency | null;
+  }
+  interface FastifyContextConfig {
+    /** False leaves this route unprotected. Default true. */
+    idempotency?: boolean;
+  }
+}
+
+export interface FastifyIdempotencyOptions extends ProtectionOptions<FastifyRequest> {
+  /** Called at start-up with the routes that are protected. Default: logs them at level info. */
+  onProtected?: (routes: readonly string[]) => void;
+}
+
+/**
+ * Idempotency as a Fastify 5 plugin: protects the routes of the instance it is registered on, whether
+ * they were declared before or after it, and those of the instances inside.
+ *
+ * Start-up fails when that is no route at all. Handlers run after validation, so a request that
+ * validation refuses claims nothing.
+ */
+export async function fastifyIdempotency(
+  app: FastifyInstance,
+  options: FastifyIdempotencyOptions,
+): Promise<void> {
+  const protection = new Protection(options);
+  if (!app.hasRequestDecorator('idempotency')) app.decorateRequest('idempotency', null);
+  // Named, so that the start-up check finds this very hook on the routes that have it.
+  const hook = `idempotency_${++registrations}`;
+  const handler = async (request: FastifyRequest, reply: FastifyReply) =>
+    protects(protection, request) ? protect(protection, request, reply) : undefined;
+  Object.defineProperty(handler, 'name', { value: hook });
+  app.addHook('preHandler', handler as never);
+  app.addHook('onReady', async () => {
+    const routes = protectedRoutes(app, hook, protection.settings.methods);
+    if (routes.length === 0) {
+      throw new Error(
+        'Idempotency protects no route: register it on the instance that declares the routes.',
+      );
+    }
+    if (options.onProtected) options.onProtected(routes);
+    else app.log.info({ routes }, `idempotency protects ${routes.join(', ')}`);
+  });
+  app.addHook('onClose', () => protection.close());
+}
+
+let registrations = 0;
+// Without a scope of its own: its hooks belong to the instance that registers it.
+Object.assign(fastifyIdempotency, {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: '@onhand/idempotency',
+});
+
+function protects(protection: Protection<FastifyRequest>, request: FastifyRequest): boolean {
+  return protection.covers(request.method) && request.routeOptions.config.idempotency !== false;
+}
+
+async function protect(
+  protection: Protection<FastifyRequest>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply | undefined> {
+  let capture: Capture | undefined;
+  const started = Promise.withResolvers<undefined>();
+  try {
+    const scope = await protection.settings.scope(request);
+    const line = requestLine(request.raw, request.originalUrl);
+    const incoming = { ...line, body: await bodyOfRequest(protection, request), scope };
+    const answered = protection.answer(incoming, (idempotency) => {
+      request.idempotency = idempotency ?? null;
+      capture = new Capture(reply.raw, protection.settings.answerBytesMax);
+      started.resolve(undefined);
+      return capture.captured;
+    });
+    const early = await Promise.race([started.promise, answered]);
+    if (!early) {
+      answered.then(
+        (outcome) => capture?.send(outcome),
+        (error) => fail(request, reply, capture as unknown as Capture, error),
+      );
+      return undefined;
+    }
+    if (!('recorded' in early)) throw new Error('The layer answered without running the handler.');
+    const { status, headers, body } = early.recorded;
+    return reply.code(status).headers(headers).header('idempotent-replayed', 'true').send(body);
+  } catch (error) {
+    const problem = problemOf(error);
+    if (!problem) throw error;
+    return reply.code(problem.status).headers(problem.headers).send(Buffer.from(problem.body));
+  }
+}
+
+/** Fastify counts the reply as sent, so this answers below it. */
+function fail(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  capture: Capture,
+  error: unknown,
+): void {
+  request.log.error({ err: error }, 'the answer could not be recorded');
+  capture.restore();
+  capture.forgetHeaders();
+  if (sendProblem(reply.raw, error)) return;
+  if (!reply.raw.headersSent) reply.raw.writeHead(500);
+  reply.raw.end();
+}
+
+async function bodyOfRequest(
+  protection: Protection<FastifyRequest>,
+  request: FastifyRequest,
+): Promise<Incoming['body']> {
+  const { body } = request;
+  if (body === undefined || body === null) {
+    return body === null && isJson(request.headers['content-type']) ? { json: null } : undefined;
+  }
+  if (body instanceof Uint8Array) return { raw: body };
+  if (body instanceof Readable) {
+    const bytes = await readBytes(body, protection.settings.bodyBytesMax);
+    request.body = Readable.from([bytes]);
+    return { raw: bytes };
+  }
+  if (typeof body === 'string' && !isJson(request.headers['content-type'])) {
+    return { raw: Buffer.from(body) };
+  }
+  return { json: body };
+}

@@ -1,0 +1,145 @@
+import type { Context, MiddlewareHandler } from 'hono';
+import { BodyTooLarge, bodyOf } from '../http/body.ts';
+import type { ProtectionOptions } from '../http/options.ts';
+import { problemOf } from '../http/problem.ts';
+import {
+  type Captured,
+  type Outcome,
+  Protection,
+  type RequestIdempotency,
+} from '../http/protection.ts';
+
+declare module 'hono' {
+  interface ContextVariableMap {
+    /** Undefined where the request is not protected. */
+    idempotency: RequestIdempotency | undefined;
+  }
+}
+
+export type HonoIdempotency = MiddlewareHandler & {
+  /** Releases the claims of requests that still run. */
+  close(): Promise<void>;
+};
+
+/** Idempotency as Hono 4 middleware, for an app or a route. Put it behind authentication. */
+export function honoIdempotency(options: ProtectionOptions<Context>): HonoIdempotency {
+  const protection = new Protection(options);
+  const middleware: MiddlewareHandler = async (c, next) => {
+    if (!protection.covers(c.req.method)) return next();
+    try {
+      return await protect(protection, c, next);
+    } catch (error) {
+      const problem = problemOf(error);
+      if (!problem) throw error;
+      return new Response(problem.body, problem);
+    }
+  };
+  return Object.assign(middleware, { close: () => protection.close() });
+}
+
+async function protect(
+  protection: Protection<Context>,
+  c: Context,
+  next: () => Promise<void>,
+): Promise<Response | undefined> {
+  const { settings } = protection;
+  const scope = await settings.scope(c);
+  const url = new URL(c.req.url);
+  const bytes = await readRequest(c, settings.bodyBytesMax);
+  const outcome = await protection.answer(
+    {
+      method: c.req.method,
+      path: url.pathname,
+      query: url.search.slice(1),
+      headers: c.req.header(),
+      body: bodyOf(bytes, c.req.header('content-type')),
+      scope,
+    },
+    async (idempotency) => {
+      c.set('idempotency', idempotency);
+      await next();
+      return capture(c, settings.answerBytesMax);
+    },
+  );
+  const response = responseOf(outcome, c);
+  if (!response) return undefined;
+  // Hono merges the headers of a response that is replaced; these are complete.
+  c.res = undefined;
+  c.res = response;
+  return undefined;
+}
+
+function responseOf(outcome: Outcome, c: Context): Response | undefined {
+  if ('recorded' in outcome) {
+    const { status, body } = outcome.recorded;
+    const headers = new Headers(outcome.recorded.headers);
+    if (outcome.replayed) headers.set('idempotent-replayed', 'true');
+    return new Response(bodyInit(status, body), { status, headers });
+  }
+  const { fresh, answer } = outcome;
+  if (!fresh.body) return undefined;
+  const headers = new Headers(c.res.headers);
+  if (answer && !answer.body.equals(fresh.body)) headers.delete('content-length');
+  for (const [name, value] of Object.entries(answer?.headers ?? {})) headers.set(name, value);
+  const status = answer?.status ?? fresh.status;
+  return new Response(bodyInit(status, answer?.body ?? fresh.body), { status, headers });
+}
+
+/** A Response with one of these statuses must not have a body, not even an empty one. */
+function bodyInit(status: number, body: Buffer): Uint8Array<ArrayBuffer> | null {
+  return status === 204 || status === 205 || status === 304 ? null : new Uint8Array(body);
+}
+
+/** Reads the body up to the limit and gives the handler a request that has it still. */
+async function readRequest(c: Context, bytesMax: number): Promise<Buffer> {
+  if (!c.req.raw.body) return Buffer.alloc(0);
+  if (Number(c.req.header('content-length')) > bytesMax) throw new BodyTooLarge(bytesMax);
+  const { bytes, rest } = await readUpTo(c.req.raw.body, bytesMax);
+  if (rest) {
+    await rest.cancel();
+    throw new BodyTooLarge(bytesMax);
+  }
+  c.req.raw = new Request(c.req.raw, { body: new Uint8Array(bytes) });
+  return bytes;
+}
+
+async function capture(c: Context, bytesMax: number): Promise<Captured> {
+  const { status, body } = c.res;
+  const headers = Object.fromEntries(c.res.headers);
+  if (!body) return { status, headers, body: Buffer.alloc(0) };
+  const { bytes, rest } = await readUpTo(body, bytesMax);
+  if (!rest) return { status, headers, body: bytes };
+  c.res = new Response(joined(bytes, rest), c.res);
+  return { status, headers, body: undefined };
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** @returns `rest` when there is more than `bytesMax` */
+async function readUpTo(
+  stream: ReadableStream<Uint8Array>,
+  bytesMax: number,
+): Promise<{ bytes: Buffer; rest: Reader | undefined }> {
+  const reader = stream.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  while (length <= bytesMax) {
+    const { done, value } = await reader.read();
+    if (done) return { bytes: Buffer.concat(chunks), rest: undefined };
+    chunks.push(value);
+    length += value.length;
+  }
+  return { bytes: Buffer.concat(chunks), rest: reader };
+}
+
+function joined(first: Buffer, rest: Reader): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(first),
+    async pull(controller) {
+      const { done, value } = await rest.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => rest.cancel(reason),
+  });
+}

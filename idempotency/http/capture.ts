@@ -1,0 +1,164 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Captured, Outcome } from './protection.ts';
+
+/** How long a handler may go on after its client hung up before its claim is given up: 5 minutes. */
+const orphanMsMax = 300_000;
+
+/**
+ * Holds a response back until it is known whether and how it is recorded.
+ *
+ * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all seen.
+ * An answer that outgrows `bytesMax` is let through as it comes.
+ */
+export class Capture {
+  /** Resolves when the handler ended its response or outgrew the limit. */
+  readonly captured: Promise<Captured>;
+  private readonly res: ServerResponse;
+  private readonly bytesMax: number;
+  private readonly before: OutgoingHttpHeaders;
+  private readonly chunks: Buffer[] = [];
+  private readonly callbacks: (() => void)[] = [];
+  private readonly extra: OutgoingHttpHeaders = {};
+  private bytes = 0;
+  private settled = false;
+  private resolve!: (captured: Captured) => void;
+  private reject!: (error: Error) => void;
+
+  constructor(res: ServerResponse, bytesMax: number) {
+    this.res = res;
+    this.bytesMax = bytesMax;
+    this.captured = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.before = res.getHeaders();
+    const own = res as unknown as Record<string, unknown>;
+    own.writeHead = this.writeHead;
+    own.write = this.write;
+    own.end = this.end;
+    own.flushHeaders = () => {};
+    res.once('close', this.onClose);
+  }
+
+  /** Sends what the outcome says, for real. */
+  send(outcome: Outcome): void {
+    const { res } = this;
+    if (!this.settled) this.restore();
+    if ('recorded' in outcome) {
+      this.forgetHeaders();
+      sendRecorded(res, outcome);
+      return;
+    }
+    const { fresh, answer } = outcome;
+    // Outgrown: it is already on its way.
+    if (!fresh.body) return;
+    const headers = answer ? { ...this.extra, ...answer.headers } : this.extra;
+    const body = answer?.body ?? fresh.body;
+    if (answer && !body.equals(fresh.body)) {
+      delete headers['content-length'];
+      res.removeHeader('content-length');
+    }
+    res.writeHead(answer?.status ?? fresh.status, headers);
+    res.end(body, () => {
+      for (const callback of this.callbacks) callback();
+    });
+  }
+
+  /** Gives the response back untouched, for an error answer. */
+  restore(): void {
+    this.settled = true;
+    const own = this.res as unknown as Record<string, unknown>;
+    delete own.writeHead;
+    delete own.write;
+    delete own.end;
+    delete own.flushHeaders;
+    this.res.off('close', this.onClose);
+  }
+
+  /** A handler that failed may have set a cookie or a location that the replay must not carry. */
+  forgetHeaders(): void {
+    for (const name of this.res.getHeaderNames()) this.res.removeHeader(name);
+    for (const [name, value] of Object.entries(this.before)) {
+      if (value !== undefined) this.res.setHeader(name, value);
+    }
+  }
+
+  private readonly writeHead = (status: number, ...rest: unknown[]): ServerResponse => {
+    this.res.statusCode = status;
+    const headers = rest.at(-1);
+    if (Array.isArray(headers)) this.addPairs(headers);
+    else if (typeof headers === 'object' && headers !== null) {
+      for (const [name, value] of Object.entries(headers)) this.extra[name.toLowerCase()] = value;
+    }
+    return this.res;
+  };
+
+  private readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    this.add(chunk, rest);
+    if (this.bytes > this.bytesMax) this.letThrough();
+    return true;
+  };
+
+  private readonly end = (...args: unknown[]): ServerResponse => {
+    const [chunk, ...rest] = typeof args[0] === 'function' ? [undefined, ...args] : args;
+    this.add(chunk, rest);
+    if (this.bytes > this.bytesMax) {
+      this.letThrough();
+      return this.res.end();
+    }
+    const headers = { ...this.res.getHeaders(), ...this.extra };
+    const body = this.chunks.length === 1 ? (this.chunks[0] as Buffer) : Buffer.concat(this.chunks);
+    this.restore();
+    this.resolve({ status: this.res.statusCode, headers, body });
+    return this.res;
+  };
+
+  private add(chunk: unknown, rest: unknown[]): void {
+    const callback = rest.find((value) => typeof value === 'function');
+    if (callback) this.callbacks.push(callback as () => void);
+    if (chunk === undefined || chunk === null) return;
+    const encoding = typeof rest[0] === 'string' ? (rest[0] as BufferEncoding) : 'utf8';
+    const bytes =
+      typeof chunk === 'string' ? Buffer.from(chunk, encoding) : Buffer.from(chunk as Uint8Array);
+    this.bytes += bytes.length;
+    this.chunks.push(bytes);
+  }
+
+  private addPairs(pairs: readonly unknown[]): void {
+    const flat = pairs.flat();
+    for (let i = 0; i < flat.length; i += 2) {
+      this.extra[String(flat[i]).toLowerCase()] = flat[i + 1] as string;
+    }
+  }
+
+  private letThrough(): void {
+    const { res } = this;
+    this.restore();
+    res.writeHead(res.statusCode, this.extra);
+    for (const chunk of this.chunks.splice(0)) res.write(chunk);
+    for (const callback of this.callbacks.splice(0)) callback();
+    const headers = { ...res.getHeaders(), ...this.extra };
+    this.resolve({ status: res.statusCode, headers, body: undefined });
+  }
+
+  /** The client is gone, the handler is not: it may still take effect and answer. */
+  private readonly onClose = (): void => {
+    const timer = setTimeout(() => {
+      this.reject(new Error('The handler did not answer after its client hung up.'));
+    }, orphanMsMax).unref();
+    this.captured.finally(() => clearTimeout(timer)).catch(() => {});
+  };
+}
+
+/** Sends a recorded answer. */
+export function sendRecorded(
+  res: ServerResponse,
+  { recorded, replayed }: Extract<Outcome, { recorded: unknown }>,
+): void {
+  res.writeHead(recorded.status, {
+    ...recorded.headers,
+    'content-length': recorded.body.length,
+    ...(replayed && { 'idempotent-replayed': 'true' }),
+  });
+  res.end(recorded.body);
+}

@@ -1,0 +1,59 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Capture, sendRecorded } from './capture.ts';
+import { problemOf } from './problem.ts';
+import type { Incoming, Protection, RequestIdempotency } from './protection.ts';
+
+/** The part of an incoming request that node:http knows. */
+export function requestLine(req: IncomingMessage, url: string) {
+  const mark = url.indexOf('?');
+  return {
+    method: req.method ?? 'GET',
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: mark < 0 ? '' : url.slice(mark + 1),
+    headers: req.headers,
+    rawHeaders: req.rawHeaders,
+  };
+}
+
+/**
+ * Protects one exchange over node's own response, whichever framework writes to it.
+ *
+ * @param start runs the handler; it may throw before it answers
+ * @throws errors that are not this package's, when they came before the handler answered
+ */
+export async function exchange<Request>(
+  protection: Protection<Request>,
+  incoming: Incoming,
+  res: ServerResponse,
+  start: (idempotency: RequestIdempotency | undefined) => void | Promise<void>,
+): Promise<void> {
+  let capture: Capture | undefined;
+  try {
+    const outcome = await protection.answer(incoming, async (idempotency) => {
+      capture = new Capture(res, protection.settings.answerBytesMax);
+      const failed = new Promise<never>((_, reject) => {
+        Promise.try(start, idempotency).catch(reject);
+      });
+      return Promise.race([capture.captured, failed]);
+    });
+    if (capture) capture.send(outcome);
+    else if ('recorded' in outcome) sendRecorded(res, outcome);
+  } catch (error) {
+    if (capture) {
+      capture.restore();
+      capture.forgetHeaders();
+    }
+    if (!sendProblem(res, error)) throw error;
+  }
+}
+
+/** @returns false when the error is none of this package's, or the response has begun */
+export function sendProblem(res: ServerResponse, error: unknown): boolean {
+  const problem = problemOf(error);
+  if (!problem || res.headersSent) return false;
+  // An unread body would be taken for the next request on this connection.
+  if (problem.status === 413) res.setHeader('connection', 'close');
+  res.writeHead(problem.status, problem.headers);
+  res.end(problem.body);
+  return true;
+}

@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream';
+import type pg from 'pg';
+import type { ProtectionOptions } from '../http/options.ts';
+import type { RequestIdempotency } from '../http/protection.ts';
+
+export interface ModelReply {
+  status: number;
+  headers: Record<string, string>;
+  body: { json: unknown } | { bytes: Buffer } | { stream: Readable };
+}
+
+/** What every framework's test server does; only the sending differs. */
+export class ModelApp {
+  runs = 0;
+  /** Told each time a handler of `/held` begins; it goes on when `release` is called. */
+  onHeld: () => void = () => {};
+  release: () => void = () => {};
+  readonly pool: pg.Pool | undefined;
+
+  constructor(pool?: pg.Pool) {
+    this.pool = pool;
+  }
+
+  async handle(
+    path: string,
+    body: unknown,
+    idempotency: RequestIdempotency | null | undefined,
+  ): Promise<ModelReply> {
+    const run = ++this.runs;
+    const headers = { location: `/things/${run}`, etag: `"${run}"`, 'set-cookie': `run=${run}` };
+    switch (path) {
+      case '/held':
+        await new Promise<void>((resolve) => {
+          this.release = resolve;
+          this.onHeld();
+        });
+        return { status: 201, headers, body: { json: { run } } };
+      case '/flaky':
+        return { status: run === 1 ? 503 : 201, headers, body: { json: { run } } };
+      case '/refused':
+        return { status: 409, headers, body: { json: { code: 'insufficient', run } } };
+      case '/throws':
+        if (run === 1) throw new Error('on purpose');
+        return { status: 201, headers, body: { json: { run } } };
+      case '/bytes':
+        return { status: 200, headers: octets, body: { bytes: bytesOf(body, run) } };
+      case '/stream':
+        return { status: 200, headers: octets, body: { stream: Readable.from(chunks(run)) } };
+      case '/large':
+        return { status: 200, headers: octets, body: { bytes: Buffer.alloc(300_000, run) } };
+      case '/transaction':
+      case '/transaction-then-throw':
+        return this.transaction(path, run, headers, idempotency);
+      default:
+        return { status: 201, headers, body: { json: { run, echo: body, ü: '☃' } } };
+    }
+  }
+
+  private async transaction(
+    path: string,
+    run: number,
+    headers: Record<string, string>,
+    idempotency: RequestIdempotency | null | undefined,
+  ): Promise<ModelReply> {
+    if (!this.pool || !idempotency) throw new Error('the test gave no database or key');
+    const client = await this.pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query('INSERT INTO effects (key) VALUES ($1)', [idempotency.key]);
+      const json = { run, of: idempotency.key, spacing: [1, 2] };
+      await idempotency.record(client, { status: 201, headers, body: json });
+      await client.query('COMMIT');
+      if (path === '/transaction-then-throw') throw new Error('after the commit');
+      return { status: 201, headers, body: { json } };
+    } catch (error) {
+      await client.query('ROLLBACK');
+      throw error;
+    } finally {
+      client.release();
+    }
+  }
+}
+
+const octets = { 'content-type': 'application/octet-stream' };
+
+function bytesOf(body: unknown, run: number): Buffer {
+  return Buffer.concat([Buffer.from([0, 255, run]), Buffer.from(body as Uint8Array)]);
+}
+
+function* chunks(run: number): Generator<Buffer> {
+  for (let i = 0; i < 10; i++) yield Buffer.alloc(1_000, i + run);
+}
+
+export interface TestServer {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Starts a server of one framework around the model. `authorization` names the scope. */
+export type StartServer = (
+  app: ModelApp,
+  // biome-ignore lint/suspicious/noExplicitAny: each framework has a request type of its own
+  options: Omit<ProtectionOptions<any>, 'scope'>,
+) => Promise<TestServer>;
