@@ -143,8 +143,8 @@ async function* readLines(file: string, digest: Hash | undefined): AsyncGenerato
 }
 
 async function* bytesOf(file: string, fail: Fail): AsyncGenerator<Buffer> {
-  const source = createReadStream(file);
   const isGzip = await startsWithGzip(file);
+  const source = createReadStream(file);
   const gunzip = createGunzip();
   source.on('error', (error) => gunzip.destroy(error));
   const stream: Readable = isGzip ? source.pipe(gunzip) : source;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -21,7 +21,7 @@ export interface OwnService {
   stop(removeData: boolean): Promise<void>;
 }
 
-const MAIN = path.resolve(import.meta.dirname, '..', 'inventory', 'main.ts');
+const ROOT = path.resolve(import.meta.dirname, '..');
 
 /** A first start makes a database, a later one may recover it. */
 const readyMsMax = 120_000;
@@ -42,7 +42,7 @@ const LEASH = `data:text/javascript,${encodeURIComponent(
 )}`;
 
 /**
- * Starts inventory/main.ts on a free port and waits until it listens.
+ * Starts the service on a free port, as `npm start` does, and waits until it listens.
  *
  * Data: ONHAND_DATA_DIR, else a fresh temporary folder. Every other setting is the service's own,
  * from the environment.
@@ -51,7 +51,8 @@ const LEASH = `data:text/javascript,${encodeURIComponent(
 export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnService> {
   const isTemporary = !env.ONHAND_DATA_DIR?.trim();
   const dataDir = isTemporary ? makeDataDir() : path.resolve(env.ONHAND_DATA_DIR ?? '');
-  const child = spawn(process.execPath, ['--import', LEASH, MAIN], {
+  const child = spawn(process.execPath, ['--import', LEASH, ...startArguments()], {
+    cwd: ROOT,
     env: {
       ONHAND_IDEMPOTENCY_RETENTION_HOURS: retentionHours,
       LOG_LEVEL: 'warn',
@@ -79,6 +80,12 @@ export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnServic
     await stop(true);
     throw error;
   }
+}
+
+/** Of Node in the start script: what bounds the memory there must bound it here. */
+function startArguments(): string[] {
+  const { scripts } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+  return (scripts.start as string).split(' ').slice(1);
 }
 
 /** PostgreSQL may run as another user, who only has to pass through. */
