@@ -119,7 +119,7 @@ async function claimAndDie(t: TestContext, scope: string, leaseMs: number): Prom
   t.after(() => client.destroy());
   const claims = redisClaims(client, { prefix: 'idempotency' });
   const print = fingerprint({ method: 'POST', path: '/v1/receipts', body });
-  const claim = { scope, key: 'k', fingerprint: print, owner: 'dead' };
+  const claim = { scope, key: 'k', fingerprint: print, owner: 'dead'.repeat(6) };
   assert.equal((await claims.claim(claim, leaseMs)).state, 'claimed');
   await claims.close();
 }
