@@ -16,8 +16,9 @@ const attemptsMax = 4;
 const backoffMs = [10, 40, 160];
 
 /**
- * No attempt starts later than this after the first. One attempt takes at most the query time-out
- * (12 s), so a caller waits at most 10 + 12 s; a caller of a healthy database waits none of it.
+ * No attempt starts later than this after the first, neither of the batch nor of a part of it. One
+ * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s; a caller of a
+ * healthy database waits none of it.
  */
 const retryUntilMs = 10_000;
 
@@ -25,7 +26,8 @@ const retryUntilMs = 10_000;
  * Settles every submission of a batch: commits it, retries what may pass, and splits what does not,
  * so that one poison command cannot fail its neighbours.
  *
- * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree.
+ * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
+ * as they fit in `retryUntilMs`; what is left then is unavailable, and the lane goes on.
  */
 export async function settleBatch(
   options: CommitOptions,
@@ -34,17 +36,22 @@ export async function settleBatch(
 ): Promise<Settlement[]> {
   const failed = await commitWithRetries(options, submissions, until);
   if ('settlements' in failed) return failed.settlements;
-  if (failed.failure === 'unreachable') {
-    const error = new DatabaseUnavailableError('the database is unavailable', {
-      cause: failed.error,
-    });
-    return submissions.map(() => ({ error }));
-  }
+  if (failed.failure === 'unreachable') return unavailable(submissions, failed.error);
   if (submissions.length === 1) return [{ error: failed.error }];
   const middle = submissions.length >> 1;
-  const first = await settleBatch(options, submissions.slice(0, middle), until);
-  const second = await settleBatch(options, submissions.slice(middle), until);
-  return [...first, ...second];
+  const settled: Settlement[] = [];
+  for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
+    const isLate = performance.now() > until;
+    settled.push(
+      ...(isLate ? unavailable(part, failed.error) : await settleBatch(options, part, until)),
+    );
+  }
+  return settled;
+}
+
+function unavailable(submissions: readonly Submission[], cause: unknown): Settlement[] {
+  const error = new DatabaseUnavailableError('the database is unavailable', { cause });
+  return submissions.map(() => ({ error }));
 }
 
 async function commitWithRetries(

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import {
+  addPipeline,
+  fateOf,
+  pipelineRig,
+  quantities,
+  receipt,
+  submission,
+  waitingSessions,
+} from '../testing/pipelineRig.ts';
+import { settleBatch } from './settleBatch.ts';
+
+/** Makes inserts of movements fail, as many as `times`, with an error of this code. */
+function failMovements(code: string, times: number): string {
+  return `
+    CREATE SEQUENCE failed;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('failed') <= ${times} THEN RAISE EXCEPTION 'as meant' USING ERRCODE = '${code}';
+      END IF;
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER fail AFTER INSERT ON movements FOR EACH STATEMENT EXECUTE FUNCTION fail()`;
+}
+
+const codes = (failures: unknown[]) => failures.map((error) => (error as { code: string }).code);
+
+test('a serialization failure is tried again', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(failMovements('40001', 1));
+  assert.equal(await fateOf(rig.pipeline.submit(receipt('k', 'A', 5))), '201');
+  assert.deepEqual(codes(rig.failures), ['40001']);
+  assert.deepEqual(await quantities(rig.session), { level: 5, ledger: 5, movements: 1 });
+});
+
+test('a deadlock with a stranger is tried again', async (t) => {
+  const rig = await pipelineRig(t);
+  const both = submission('opening', {
+    type: 'receipt',
+    warehouse: 'W1',
+    lines: ['A', 'B'].map((product) => ({ product, quantity: 5 })),
+  });
+  assert.equal(await fateOf(rig.pipeline.submit(both)), '201');
+  await rig.session.query(`
+    SET deadlock_timeout = '1min';
+    BEGIN; SELECT FROM levels WHERE product = 'B' FOR UPDATE`);
+  const settled = fateOf(rig.pipeline.submit({ ...both, key: 'k' }));
+  await waitFor('it holds A and waits for B', async () => {
+    return (await waitingSessions(rig.session)) === 1;
+  });
+  await rig.session.query(`SELECT FROM levels WHERE product = 'A' FOR UPDATE`);
+  await rig.session.query('COMMIT');
+  assert.equal(await settled, '201');
+  assert.deepEqual(codes(rig.failures), ['40P01']);
+  assert.deepEqual(await quantities(rig.session), { level: 10, ledger: 10, movements: 2 });
+});
+
+test('a poison command fails alone; its neighbours in the batch take effect', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(`ALTER TABLE levels ADD CHECK (product <> 'B' OR on_hand < 10)`);
+  const products = ['A', 'C', 'B', 'A', 'A', 'C'];
+  const fates = products.map((product, n) =>
+    fateOf(rig.pipeline.submit(receipt(`k${n}`, product, 10))),
+  );
+  assert.deepEqual(await Promise.all(fates), ['201', '201', 'error', '201', '201', '201']);
+  assert.equal(codes(rig.failures)[0], '23514');
+  assert.deepEqual(await quantities(rig.session), { level: 30, ledger: 30, movements: 3 });
+  assert.deepEqual(await quantities(rig.session, 'B'), { level: 0, ledger: 0, movements: 0 });
+  const { rows } = await rig.session.query(`SELECT FROM idempotency_records WHERE key = 'k2'`);
+  assert.equal(rows.length, 0, 'the key of a command that failed stays free');
+});
+
+test('one key on two instances without Redis takes effect once', async (t) => {
+  const rig = await pipelineRig(t);
+  const { options } = rig.database.writes;
+  const other = addPipeline(t, options.connectionString as string);
+  assert.equal(await fateOf(rig.pipeline.submit(receipt('opening', 'A', 100))), '201');
+  await rig.session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const fates = [rig, other].map(({ pipeline }) => fateOf(pipeline.submit(receipt('k', 'A', 5))));
+  await waitFor('both wait', async () => (await waitingSessions(rig.session)) === 2);
+  await rig.session.query('COMMIT');
+  assert.deepEqual((await Promise.all(fates)).toSorted(), ['201', '201 replayed']);
+  assert.deepEqual(await quantities(rig.session), { level: 105, ledger: 105, movements: 2 });
+});
+
+test('a key that another writer records first is answered with what that one recorded', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(`
+    BEGIN;
+    INSERT INTO idempotency_records (scope, key, fingerprint, status, headers, body, expires_at)
+    VALUES ('demo', 'k', decode(repeat('00', 32), 'hex'), 418, '{}', '', now() + interval '1 hour')`);
+  const settled = fateOf(rig.pipeline.submit(receipt('k', 'A', 5)));
+  await waitFor('it waits to record', async () => (await waitingSessions(rig.session)) === 1);
+  await rig.session.query('COMMIT');
+  assert.equal(await settled, '418 replayed');
+  assert.deepEqual(codes(rig.failures), ['23505']);
+  assert.deepEqual(await quantities(rig.session), { level: 0, ledger: 0, movements: 0 });
+});
+
+test('a key whose record has outlived its retention takes effect anew', async (t) => {
+  const rig = await pipelineRig(t);
+  const send = () => fateOf(rig.pipeline.submit(receipt('k', 'A', 5)));
+  assert.equal(await send(), '201');
+  assert.equal(await send(), '201 replayed');
+  await rig.session.query(`UPDATE idempotency_records SET expires_at = now()`);
+  assert.equal(await send(), '201');
+  assert.equal(await send(), '201 replayed');
+  assert.deepEqual(await quantities(rig.session), { level: 10, ledger: 10, movements: 2 });
+});
+
+test('a batch that keeps failing is neither retried nor split once its time is over', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(failMovements('40001', 1_000_000));
+  const attempts: number[] = [];
+  const options = {
+    database: rig.database,
+    locks: undefined,
+    isLockUsable: () => false,
+    lockLeaseMs: 1_000,
+    lockWaitMs: 0,
+    retentionMs: 1_000,
+    render: () => ({ status: 201, headers: {}, body: Buffer.from('') }),
+    observer: { batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands) },
+  };
+  const many = ['k1', 'k2', 'k3', 'k4'].map((key) => receipt(key));
+  const settlements = await settleBatch(options, many, performance.now());
+  assert.deepEqual(attempts, [4]);
+  assert.deepEqual(
+    settlements.map((each) => 'error' in each && (each.error as Error).name),
+    Array(4).fill('DatabaseUnavailableError'),
+  );
+});
