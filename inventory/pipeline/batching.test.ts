@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import {
+  fateOf,
+  type PipelineRig,
+  pipelineRig,
+  quantities,
+  type RigOptions,
+  receipt,
+  submission,
+  waitingSessions,
+} from '../testing/pipelineRig.ts';
+
+/** A pipeline whose first batch waits for a row that the session holds. */
+async function heldPipeline(t: Parameters<typeof pipelineRig>[0], options: RigOptions = {}) {
+  const rig = await pipelineRig(t, options);
+  assert.equal(await fateOf(rig.pipeline.submit(receipt('opening', 'A', 100))), '201');
+  rig.committed.length = 0;
+  await rig.session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const first = fateOf(rig.pipeline.submit(receipt('first')));
+  await waitFor('the first batch waits', async () => (await waitingSessions(rig.session)) === 1);
+  return { ...rig, first };
+}
+
+function submitMany({ pipeline }: Pick<PipelineRig, 'pipeline'>, count: number) {
+  return Array.from({ length: count }, (_, n) => fateOf(pipeline.submit(receipt(`k${n}`))));
+}
+
+test('a command alone is a batch at once; those that come while it commits are the next', async (t) => {
+  const rig = await heldPipeline(t);
+  assert.equal(rig.pipeline.queueLength, 0);
+  const gathered = submitMany(rig, 20);
+  assert.equal(rig.pipeline.queueLength, 20);
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all([rig.first, ...gathered]), Array(21).fill('201'));
+  assert.deepEqual(rig.committed, [1, 20]);
+  assert.deepEqual(await quantities(rig.session), { level: 121, ledger: 121, movements: 22 });
+});
+
+test('a batch has no more commands than its bound', async (t) => {
+  const rig = await heldPipeline(t, { batchCommandsMax: 3 });
+  const gathered = submitMany(rig, 7);
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all(gathered), Array(7).fill('201'));
+  assert.deepEqual(rig.committed, [1, 3, 3, 1]);
+});
+
+test('a batch has no more lines than its bound, unless one command has them all', async (t) => {
+  const rig = await heldPipeline(t, { batchLinesMax: 4 });
+  const gathered = [2, 2, 3, 1, 9].map((count, n) => {
+    const lines = Array(count).fill({ product: 'A', quantity: 1 });
+    return fateOf(
+      rig.pipeline.submit(submission(`k${n}`, { type: 'receipt', warehouse: 'W1', lines })),
+    );
+  });
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all(gathered), Array(5).fill('201'));
+  assert.deepEqual(rig.committed, [1, 2, 2, 1]);
+});
+
+test('past the length of the queue a command is turned away at once, with nothing done', async (t) => {
+  const rig = await heldPipeline(t, { queueCommandsMax: 2 });
+  const gathered = submitMany(rig, 3);
+  assert.equal(await gathered[2], 'OverloadedError');
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all(gathered.slice(0, 2)), ['201', '201']);
+  assert.deepEqual(await quantities(rig.session), { level: 103, ledger: 103, movements: 4 });
+});
+
+test('past its waiting time a command is turned away while the batch before is still stuck', async (t) => {
+  const rig = await heldPipeline(t, { queueWaitMs: 1 });
+  assert.deepEqual(await Promise.all(submitMany(rig, 2)), ['OverloadedError', 'OverloadedError']);
+  assert.equal(rig.pipeline.queueLength, 0);
+  await rig.session.query('COMMIT');
+  assert.equal(await rig.first, '201');
+  assert.deepEqual(await quantities(rig.session), { level: 101, ledger: 101, movements: 2 });
+});
+
+test('a key that comes twice in one turn takes effect once, and the second is a replay', async (t) => {
+  const rig = await heldPipeline(t);
+  const twice = [receipt('k', 'A', 5), receipt('k', 'A', 5)];
+  const fates = twice.map((each) => fateOf(rig.pipeline.submit(each)));
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all(fates), ['201', '201 replayed']);
+  assert.deepEqual(rig.committed, [1, 1, 1]);
+  assert.deepEqual(await quantities(rig.session), { level: 106, ledger: 106, movements: 3 });
+});
+
+test('closing takes nothing new, and ends when all that was taken is settled', async (t) => {
+  const rig = await heldPipeline(t);
+  const gathered = submitMany(rig, 5);
+  let isClosed = false;
+  const closed = rig.pipeline.close().then(() => {
+    isClosed = true;
+  });
+  assert.equal(await fateOf(rig.pipeline.submit(receipt('late'))), 'OverloadedError');
+  assert.equal(isClosed, false);
+  await rig.session.query('COMMIT');
+  await closed;
+  assert.deepEqual(await Promise.all(gathered), Array(5).fill('201'));
+});
+
+test('batches of other tenants go on while one tenant is stuck', async (t) => {
+  const rig = await heldPipeline(t);
+  const other = { ...receipt('k'), tenant: 'other' };
+  assert.equal(await fateOf(rig.pipeline.submit(other)), '404');
+  await rig.session.query('COMMIT');
+  assert.equal(await rig.first, '201');
+});
