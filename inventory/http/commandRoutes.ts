@@ -9,7 +9,7 @@ import {
 } from '@onhand/idempotency';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type TSchema, Type } from 'typebox';
-import { validationFailed } from '../errors.ts';
+import { ApiError, type Fault, validationFailed } from '../errors.ts';
 import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Command } from '../stock/commands.ts';
@@ -225,21 +225,30 @@ function keyOf({ idempotencyKey }: Record<string, unknown>): string {
   return parseKeyValue(idempotencyKey);
 }
 
+interface DecodedEntry {
+  readonly command: Command;
+  readonly path: string;
+  readonly body: Record<string, unknown>;
+}
+
 /** Reads one command of a batch as its own route would: the same fingerprint, the same checks. */
-function decodeEntry(
-  entry: Record<string, unknown>,
-  at: number,
-): { command: Command; path: string; body: Record<string, unknown> } {
-  const root = `$.commands[${at}]`;
-  const { type, idempotencyKey: _key, ...rest } = entry;
+function decodeEntry(entry: Record<string, unknown>, at: number): DecodedEntry {
+  try {
+    return decode(entry);
+  } catch (error) {
+    throw error instanceof ApiError ? inEntry(error, at) : error;
+  }
+}
+
+function decode({ type, idempotencyKey: _key, ...rest }: Record<string, unknown>): DecodedEntry {
   const found = typeof type === 'string' ? kindsByType.get(type) : undefined;
   if (found === undefined) {
     const detail = `must be one of ${[...kindsByType.keys()].join(', ')}`;
-    throw validationFailed([faultAt('/type', detail, root)]);
+    throw validationFailed([faultAt('/type', detail)]);
   }
   const { kind, validate } = found;
-  const { target, body } = splitTarget(kind, rest, root);
-  if (!validate(body)) throw validationFailed(faultsOf(validate.errors ?? [], root));
+  const { target, body } = splitTarget(kind, rest);
+  if (!validate(body)) throw validationFailed(faultsOf(validate.errors ?? []));
   return {
     command: kind.decode(body as never, target.toLowerCase()),
     path: kind.path.replace('{id}', target),
@@ -247,15 +256,24 @@ function decodeEntry(
   };
 }
 
+/** The faults of a command, told from the root of the batch. */
+function inEntry({ members }: ApiError, at: number): ApiError {
+  const faults = (members.errors as Fault[]).map(({ path, pointer, detail }) => ({
+    path: `$.commands[${at}]${path.slice(1)}`,
+    pointer: `/commands/${at}${pointer}`,
+    detail,
+  }));
+  return validationFailed(faults);
+}
+
 function splitTarget(
   kind: CommandKind,
   rest: Record<string, unknown>,
-  root: string,
 ): { target: string; body: Record<string, unknown> } {
   if (kind.target === undefined) return { target: '', body: rest };
   const { [kind.target]: target, ...body } = rest;
   if (typeof target !== 'string' || target === '' || target.length > 255) {
-    throw validationFailed([faultAt(`/${kind.target}`, 'must be an id', root)]);
+    throw validationFailed([faultAt(`/${kind.target}`, 'must be an id')]);
   }
   return { target, body };
 }

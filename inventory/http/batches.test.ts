@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { startApi, stock, type Tenant } from './testing/api.ts';
+import { assertFaults, assertProblem, type Caller } from './testing/caller.ts';
+
+const api = await startApi({ after });
+
+async function stocked(...products: string[]): Promise<Tenant> {
+  const tenant = await api.tenant();
+  await stock(tenant.writer, ...products);
+  return tenant;
+}
+
+const p = (quantity: number) => ({ warehouse: 'W1', lines: [{ product: 'P', quantity }] });
+const receipt = (idempotencyKey: string, quantity = 1) => ({
+  type: 'receipt',
+  idempotencyKey,
+  ...p(quantity),
+});
+
+function send(writer: Caller, ...commands: unknown[]) {
+  return writer.send('POST', '/v1/batches', { body: { commands } });
+}
+
+test('a batch answers 200 with one result per command, in order, whatever becomes of each', async () => {
+  const { writer } = await stocked('P');
+  const reply = await send(
+    writer,
+    receipt('a', 5),
+    { ...receipt('b', 100), type: 'shipment' },
+    { type: 'shipment', idempotencyKey: 'c', warehouse: 'W9', lines: p(1).lines },
+    { ...receipt('d'), lines: [] },
+    { ...receipt('e', 15), type: 'shipment' },
+  );
+  assert.equal(reply.status, 200);
+  assert.match(reply.headers.get('content-type') ?? '', /^application\/json/);
+  const { results } = reply.body;
+  assert.deepEqual(
+    results.map(({ status, body }) => [status, body.code ?? body.type]),
+    [
+      [201, 'receipt'],
+      [409, 'insufficient-stock'],
+      [404, 'unknown-warehouse'],
+      [400, 'validation-failed'],
+      [201, 'shipment'],
+    ],
+  );
+  assert.partialDeepStrictEqual(results[1]?.body, {
+    lines: [{ requested: 100, available: 15 }],
+  });
+  assert.equal(results[3]?.body.errors[0]?.path, '$.commands[3].lines');
+  assert.equal(await writer.level('W1', 'P'), '0/0/0@3');
+});
+
+test('a batch takes a command of every type', async () => {
+  const { writer } = await stocked('P');
+  const { body: held } = await writer.did('/v1/reservations', { ...p(3), ttlSeconds: 60 });
+  const { body: posting } = await writer.did('/v1/receipts', p(1));
+  const { lines } = p(1);
+  const reply = await send(
+    writer,
+    receipt('receipt'),
+    { type: 'shipment', idempotencyKey: 'shipment', ...p(1) },
+    { type: 'transfer', idempotencyKey: 'transfer', from: 'W1', to: 'W2', lines },
+    {
+      type: 'adjustment',
+      idempotencyKey: 'adjustment',
+      warehouse: 'W1',
+      reason: 'r',
+      lines: [{ product: 'P', change: 1 }],
+    },
+    {
+      type: 'count',
+      idempotencyKey: 'count',
+      warehouse: 'W2',
+      lines: [{ product: 'P', counted: 2 }],
+    },
+    { type: 'reservation', idempotencyKey: 'reservation', ...p(1) },
+    { type: 'reservation-extend', idempotencyKey: 'extend', reservation: held.id, ttlSeconds: 999 },
+    { type: 'reservation-ship', idempotencyKey: 'ship', reservation: held.id, lines },
+    { type: 'reservation-release', idempotencyKey: 'release', reservation: held.id },
+    { type: 'reversal', idempotencyKey: 'reversal', posting: posting.id, reason: 'r' },
+  );
+  const { results } = reply.body;
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    Array.from({ length: 10 }, () => 201),
+    reply.text,
+  );
+  assert.equal(results[8]?.body.status, 'closed');
+  assert.equal(results[9]?.body.type, 'reversal');
+});
+
+test('a key is one key in a batch and on its own route, with the same bytes', async () => {
+  const { writer } = await stocked('P');
+  const { body: held } = await writer.did('/v1/reservations', p(3));
+  const alone = await writer.did('/v1/receipts', p(1), 'alone');
+  const shipped = await writer.did(`/v1/reservations/${held.id}/ship`, {}, 'ship');
+  const batch = await send(
+    writer,
+    receipt('alone'),
+    { type: 'reservation-ship', idempotencyKey: 'ship', reservation: held.id },
+    receipt('batch', 2),
+  );
+  const bytes = (text: string) => `{"status":201,"body":${text}}`;
+  const later = await writer.post('/v1/receipts', p(2), 'batch');
+  assert.equal(later.headers.get('idempotent-replayed'), 'true');
+  assert.equal(later.status, 201);
+  assert.equal(later.headers.get('location'), `/v1/postings/${later.body.id}`);
+  const all = [alone, shipped, later].map(({ text }) => bytes(text));
+  assert.equal(batch.text, `{"results":[${all.join(',')}]}`);
+  assert.equal((await send(writer, receipt('batch', 2))).text, `{"results":[${all[2]}]}`);
+  assert.equal(await writer.level('W1', 'P'), '10/0/10@5');
+});
+
+test('a key twice in a batch takes effect once; with another command it is a 422', async () => {
+  const { writer } = await stocked('P');
+  const { body } = await send(writer, receipt('k', 2), receipt('k', 2), receipt('k', 3));
+  const [first, second, third] = body.results;
+  assert.equal(first?.status, 201);
+  assert.deepEqual(second, first);
+  assert.equal(third?.status, 422);
+  assert.equal(third?.body.code, 'idempotency-key-reused');
+  assert.equal(await writer.level('W1', 'P'), '12/0/12@2');
+});
+
+test('a repeated batch is answered with the same bytes', async () => {
+  const { writer } = await stocked('P');
+  const commands = [receipt('a'), { ...receipt('b', 99), type: 'shipment' }, receipt('c')];
+  const first = await send(writer, ...commands);
+  await writer.did('/v1/receipts', p(100));
+  assert.equal((await send(writer, ...commands)).text, first.text);
+});
+
+const wrong: [what: string, entry: unknown, code: string, path?: string][] = [
+  ['without a key', { type: 'receipt', ...p(1) }, 'idempotency-key-missing'],
+  ['with a number for a key', { ...receipt(''), idempotencyKey: 1 }, 'idempotency-key-invalid'],
+  ['with an empty key', receipt(''), 'idempotency-key-invalid'],
+  ['with a key of 256 characters', receipt('k'.repeat(256)), 'idempotency-key-invalid'],
+  ['of an unknown type', { ...receipt('k'), type: 'theft' }, 'validation-failed', '.type'],
+  ['of type __proto__', { ...receipt('k'), type: '__proto__' }, 'validation-failed', '.type'],
+  ['of type expiry', { ...receipt('k'), type: 'expiry' }, 'validation-failed', '.type'],
+  ['without a type', { idempotencyKey: 'k', ...p(1) }, 'validation-failed', '.type'],
+  ['with an unknown field', { ...receipt('k'), x: 1 }, 'validation-failed', '.x'],
+  ['with a quantity of 0', receipt('k', 0), 'validation-failed', '.lines[0].quantity'],
+  [
+    'between one and the same warehouse',
+    { type: 'transfer', idempotencyKey: 'k', from: 'W1', to: 'W1', lines: p(1).lines },
+    'validation-failed',
+    '.to',
+  ],
+  [
+    'without its reservation',
+    { type: 'reservation-ship', idempotencyKey: 'k' },
+    'validation-failed',
+    '.reservation',
+  ],
+  [
+    'with a number for its posting',
+    { type: 'reversal', idempotencyKey: 'k', posting: 1, reason: 'r' },
+    'validation-failed',
+    '.posting',
+  ],
+  [
+    'on a posting that does not exist',
+    { type: 'reversal', idempotencyKey: 'k', posting: 'a\u0000b', reason: 'r' },
+    'not-found',
+  ],
+];
+for (const [what, entry, code, path] of wrong) {
+  test(`a command ${what} fails alone`, async () => {
+    const { writer } = await stocked('P');
+    const { body } = await send(writer, receipt('before'), entry, receipt('after'));
+    assert.deepEqual(
+      body.results.map(({ status }) => status >= 400),
+      [false, true, false],
+    );
+    const problem = body.results[1]?.body;
+    assert.equal(problem?.code, code);
+    assert.equal(problem?.type, `/problems/${code}`);
+    if (path) {
+      const pointer = `/commands/1${path.replaceAll('.', '/').replace('[0]', '/0')}`;
+      assert.partialDeepStrictEqual(problem?.errors[0], { path: `$.commands[1]${path}`, pointer });
+    }
+    assert.equal(await writer.level('W1', 'P'), '12/0/12@3');
+  });
+}
+
+test('1,000 commands are a batch, none and 1,001 are not', async () => {
+  const { writer } = await stocked('P');
+  const commands = Array.from({ length: 1001 }, (_, i) => receipt(`k${i}`));
+  assertFaults(await send(writer, ...commands), '$.commands');
+  assertFaults(await send(writer), '$.commands');
+  assert.equal(await writer.level('W1', 'P'), '10/0/10@1');
+  const { body } = await send(writer, ...commands.slice(1));
+  assert.equal(body.results.length, 1000);
+  assert.ok(body.results.every(({ status }) => status === 201));
+  assert.equal(await writer.level('W1', 'P'), '1010/0/1010@1001');
+});
+
+test('a batch of what is no list of objects is a 400', async () => {
+  const { writer } = await stocked();
+  for (const commands of [null, {}, 'x', [1], [null], [[]]]) {
+    const reply = await writer.send('POST', '/v1/batches', { body: { commands } });
+    assertProblem(reply, 'validation-failed');
+  }
+  const extra = { body: { commands: [receipt('k')], atomic: true } };
+  assertFaults(await writer.send('POST', '/v1/batches', extra), '$.atomic');
+});
