@@ -28,6 +28,7 @@ export function obtainLocally(
   turnstile: Turnstile,
   names: readonly string[],
   { waitMs, signal }: Wanted,
+  deadline: number,
 ): Promise<Obtained> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
@@ -41,7 +42,7 @@ export function obtainLocally(
       visitor.refuse(signal && aborted(names, signal));
     };
     const visitor: Visitor = {
-      deadline: performance.now() + waitMs,
+      deadline,
       admit({ grant, token, done }: Pass) {
         if (armed) disarm();
         if (signal?.aborted) {

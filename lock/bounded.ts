@@ -1,33 +1,40 @@
 /** The promise did not settle in time. */
 export class TimedOut extends Error {}
 
+/** Told what became of a call that was given up. */
+export interface Afterwards {
+  givenUp(): void;
+  /** It settled after all. */
+  settledLate(): void;
+}
+
 /**
- * Waits for `promise`, but no longer than `ms`.
- *
- * The promise itself cannot be stopped: what it brings after the time is handed to `onLate`.
+ * Waits for `promise`, but no longer than `ms`. The promise itself cannot be stopped.
  * @throws TimedOut
  */
-export function bounded<T>(
-  promise: Promise<T>,
-  ms: number,
-  onLate?: (value: T) => void,
-): Promise<T> {
+export function bounded<T>(promise: Promise<T>, ms: number, after: Afterwards): Promise<T> {
   return new Promise((resolve, reject) => {
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
+    let state: 'open' | 'settled' | 'late' = 'open';
+    const giveUp = () => {
+      if (state !== 'open') return;
+      state = 'late';
+      after.givenUp();
       reject(new TimedOut(`no reply within ${ms} ms`));
-    }, ms);
+    };
+    // Where the process itself was held up, the reply may lie in the socket: read that first.
+    const timer = setTimeout(() => setImmediate(giveUp), ms);
+    const settle = (pass: () => void) => {
+      if (state === 'late') {
+        after.settledLate();
+      } else {
+        state = 'settled';
+        clearTimeout(timer);
+        pass();
+      }
+    };
     promise.then(
-      (value) => {
-        if (late) return onLate?.(value);
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
+      (value) => settle(() => resolve(value)),
+      (error) => settle(() => reject(error)),
     );
   });
 }

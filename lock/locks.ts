@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { aborted, type Obtained, obtainGroups, obtainLocally } from './acquisition.ts';
+import { aborted, type Obtained, obtainGroups, obtainLocally, timedOut } from './acquisition.ts';
 import type { KeyState } from './driver.ts';
 import { LockLost } from './errors.ts';
+import { fencingToken } from './grant.ts';
 import { type LockHooks, notify } from './hooks.ts';
 import { checkPrefix, normaliseKeys } from './keys.ts';
 import { Lease } from './lease.ts';
@@ -136,7 +137,7 @@ class SessionLocks implements Locks {
     const found = new Set<string>();
     const steps = this.#session.driver.list(start)[Symbol.asyncIterator]();
     for (;;) {
-      const step = await this.#session.ask([], steps.next());
+      const step = await this.#session.ask([], () => steps.next());
       if (step.done) break;
       for (const key of step.value) found.add(key);
     }
@@ -152,7 +153,7 @@ class SessionLocks implements Locks {
     if (!reason) throw new TypeError('taking a lock away needs a reason');
     const before = await this.inspect(key);
     const [full = ''] = this.#session.claim([key], 'exclusive', 0).keys;
-    await this.#session.ask([full], this.#session.driver.forceRelease(full));
+    await this.#session.ask([full], () => this.#session.driver.forceRelease(full));
     notify(this.#hooks.forced, { keys: [key], reason, holders: before.holders });
     return before;
   }
@@ -165,30 +166,48 @@ class SessionLocks implements Locks {
     return this.close();
   }
 
-  #obtain(names: readonly string[], settings: Wanted): Promise<Obtained> {
-    const { signal } = settings;
+  async #obtain(names: readonly string[], settings: Wanted): Promise<Obtained> {
+    const { signal, mode, leaseMs, owner } = settings;
     if (signal?.aborted) throw aborted(names, signal);
-    const turnstile = this.#turnstile(names, settings);
-    if (turnstile) return obtainLocally(turnstile, names, settings);
-    const { mode, leaseMs, owner } = settings;
+    if (this.#queuesLocally(names, settings)) return this.#obtainLocally(names, settings);
     const claim = this.#session.claim(names, mode, leaseMs, owner);
     const groups = this.#session.driver.partition?.(claim.keys) ?? [claim.keys];
     const claims = groups.map((keys) => ({ ...claim, keys }));
     return obtainGroups(this.#session, claims, names, settings);
   }
 
-  /** The local queue for these keys, or undefined where each caller asks for itself. */
-  #turnstile(names: readonly string[], settings: Wanted): Turnstile | undefined {
-    const { mode, leaseMs, owner, waitMs } = settings;
-    if (mode === 'shared' || owner !== undefined || names.length > localKeysMax) return undefined;
-    if (names.length > 1 && this.#session.driver.partition) return undefined;
+  #queuesLocally(names: readonly string[], { mode, owner }: Wanted): boolean {
+    if (mode === 'shared' || owner !== undefined || names.length > localKeysMax) return false;
+    return names.length === 1 || this.#session.driver.partition === undefined;
+  }
+
+  /** Asks the server at once unless others of this process wait for the same keys already. */
+  async #obtainLocally(names: readonly string[], settings: Wanted): Promise<Obtained> {
+    const { leaseMs, waitMs, signal } = settings;
+    const deadline = performance.now() + waitMs;
     const id = `${leaseMs} ${names.length === 1 ? names[0] : JSON.stringify(names)}`;
-    const known = this.#turnstiles.get(id);
     // Who asks only once asks the server: behind others of this process it would never be served.
-    if (known) return waitMs > 0 ? known : undefined;
+    if (waitMs === 0 || !this.#turnstiles.has(id)) {
+      const session = this.#session;
+      const grant = await session.tryOnce(session.claim(names, 'exclusive', leaseMs));
+      if (grant) {
+        const done = () => session.giveBack(grant.claim);
+        if (!signal?.aborted) return { grants: [grant], token: fencingToken(grant, 0), done };
+        void done();
+      }
+      if (signal?.aborted) throw aborted(names, signal);
+      if (waitMs === 0) throw timedOut(names, waitMs);
+    }
+    return obtainLocally(this.#turnstile(id, names, leaseMs), names, settings, deadline);
+  }
+
+  /** This process's queue for these keys. */
+  #turnstile(id: string, names: readonly string[], leaseMs: number): Turnstile {
+    const known = this.#turnstiles.get(id);
+    if (known) return known;
     const session = this.#session;
     const made = new Turnstile({
-      obtain: (patience) => session.obtain(session.claim(names, mode, leaseMs), patience),
+      obtain: (patience) => session.obtain(session.claim(names, 'exclusive', leaseMs), patience),
       giveBack: async ({ claim }) => void (await session.giveBack(claim)),
       idle: () => void this.#turnstiles.delete(id),
     });
@@ -202,7 +221,7 @@ class SessionLocks implements Locks {
 
   async #states(names: readonly string[]): Promise<KeyState[]> {
     const keys = names.map((name) => `${this.#session.prefix}:${name}`);
-    const states = await this.#session.ask(keys, this.#session.driver.inspect(keys));
+    const states = await this.#session.ask(keys, () => this.#session.driver.inspect(keys));
     const cut = this.#session.prefix.length + 1;
     return states.map((state) => ({ ...state, key: state.key.slice(cut) }));
   }

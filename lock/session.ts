@@ -1,4 +1,4 @@
-import { bounded } from './bounded.ts';
+import { Breaker, Stalled } from './breaker.ts';
 import type { Attempt, Claim, DriverFactory, LockDriver, LockMode } from './driver.ts';
 import { describeKeys, LockAborted, type LockError, LockLost, LockUnavailable } from './errors.ts';
 import { type Grant, validUntil } from './grant.ts';
@@ -15,6 +15,11 @@ const safetyPollMs = 1_000;
 const blindPollMs = 50;
 /** A grant that is pushed within this part of the lease since it was asked for is believed. */
 const freshRate = 0.05;
+
+const firstRetryMs = 250;
+const lastRetryMs = 8_000;
+/** Give-backs that may wait for being tried again; beyond it the lease's end must do. */
+const retriesMax = 1_000;
 
 /** What a session is made of. */
 export interface SessionOptions {
@@ -38,15 +43,17 @@ export interface SessionClaim extends Claim {
 export class Session {
   readonly driver: LockDriver;
   readonly prefix: string;
-  readonly commandTimeoutMs: number;
+  readonly #breaker: Breaker;
   readonly #client: string;
   readonly #waiting = new Map<string, { patience: Patience; granted: number | undefined }>();
   #serial = 0;
   #closed = false;
+  /** Give-backs to be tried again. */
+  #retries = 0;
 
   constructor({ driver, prefix, client, commandTimeoutMs }: SessionOptions) {
     this.prefix = prefix;
-    this.commandTimeoutMs = commandTimeoutMs;
+    this.#breaker = new Breaker(commandTimeoutMs);
     this.#client = client;
     this.driver = driver({
       prefix,
@@ -66,6 +73,17 @@ export class Session {
   /** The keys of a claim as the caller knows them. */
   names({ keys }: Pick<Claim, 'keys'>): readonly string[] {
     return keys.map((key) => key.slice(this.prefix.length + 1));
+  }
+
+  /**
+   * Takes the keys if they are free. One round trip.
+   * @throws LockUnavailable, LockLost, LockAborted
+   */
+  async tryOnce(claim: SessionClaim): Promise<Grant | undefined> {
+    if (this.#closed) throw this.#closedError(claim);
+    const sentAt = performance.now();
+    const attempt = await this.#attempt(claim, false);
+    return attempt.granted ? this.#granted(claim, attempt.token, sentAt) : undefined;
   }
 
   /**
@@ -112,20 +130,36 @@ export class Session {
   async extend(grant: Grant, tokenFloor?: number): Promise<boolean> {
     const sentAt = performance.now();
     const { claim } = grant;
-    const extended = await this.#ask(claim, this.driver.extend(claim, tokenFloor));
+    const extended = await this.ask(claim.keys, () => this.driver.extend(claim, tokenFloor));
     if (extended) grant.validUntil = validUntil(sentAt, claim.leaseMs);
     else grant.lost = true;
     return extended;
   }
 
-  /** Gives keys back and ends waiting for them. Never rejects; true if all of them were held. */
+  /**
+   * Gives keys back and ends waiting for them. Never rejects; true if all of them were held.
+   *
+   * Where the server is out of reach it is tried again in the background, after 0.25, 0.5, 1, … 8 s,
+   * for as long as the lease may last; at the end of that the keys have freed themselves.
+   */
   async giveBack(claim: Claim): Promise<boolean> {
     try {
-      return await bounded(this.driver.release(claim), this.commandTimeoutMs);
+      return await this.#breaker.call(() => this.driver.release(claim));
     } catch {
-      // Out of reach: the keys free themselves when the lease is over.
+      this.#giveBackLater(claim, performance.now() + claim.leaseMs, firstRetryMs);
       return false;
     }
+  }
+
+  #giveBackLater(claim: Claim, until: number, afterMs: number): void {
+    const now = performance.now();
+    if (this.#closed || this.#retries >= retriesMax || now + afterMs > until) return;
+    this.#retries++;
+    setTimeout(() => {
+      this.#retries--;
+      const call = this.#breaker.call(() => this.driver.release(claim));
+      call.catch(() => this.#giveBackLater(claim, until, Math.min(2 * afterMs, lastRetryMs)));
+    }, afterMs).unref();
   }
 
   /** Ends all waiting, and then what the driver opened. */
@@ -136,8 +170,12 @@ export class Session {
   }
 
   /** @throws LockUnavailable */
-  ask<T>(keys: readonly string[], reply: Promise<T>): Promise<T> {
-    return this.#ask({ keys }, reply);
+  async ask<T>(keys: readonly string[], call: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#breaker.call(call);
+    } catch (error) {
+      throw this.#unavailable({ keys }, error);
+    }
   }
 
   #woken(owner: string, token: number): void {
@@ -148,13 +186,14 @@ export class Session {
   }
 
   async #attempt(claim: SessionClaim, wait: boolean): Promise<Attempt> {
+    const giveBack = () => {
+      if (!claim.resent) void this.giveBack(claim);
+    };
     try {
-      return await bounded(this.driver.acquire(claim, wait), this.commandTimeoutMs, () => {
-        if (!claim.resent) void this.giveBack(claim);
-      });
+      return await this.#breaker.call(() => this.driver.acquire(claim, wait), giveBack);
     } catch (error) {
       // The server may have done it, and only the reply was lost.
-      if (!claim.resent) void this.giveBack(claim);
+      if (!(error instanceof Stalled)) giveBack();
       throw this.#unavailable(claim, error);
     }
   }
@@ -165,14 +204,6 @@ export class Session {
     void this.giveBack(claim);
     const names = this.names(claim);
     throw new LockLost(`the lease on ${describeKeys(names)} was over when granted`, names);
-  }
-
-  async #ask<T>(claim: Pick<Claim, 'keys'>, reply: Promise<T>): Promise<T> {
-    try {
-      return await bounded(reply, this.commandTimeoutMs);
-    } catch (error) {
-      throw this.#unavailable(claim, error);
-    }
   }
 
   #closedError(claim: Claim): LockAborted {

@@ -1,6 +1,12 @@
 import type { RedisConnection } from './connection.ts';
 
 type Send = (command: string[]) => Promise<unknown>;
+
+/**
+ * Without node-redis' own timeout, which makes an AbortSignal a command (a third of the cost of a
+ * lock); the session bounds every command itself.
+ */
+const unbounded = { timeout: undefined };
 type Subscribe = (channel: string, listener: (message: string) => void) => Promise<unknown>;
 
 /** What all node-redis clients have in common; the rest is told apart at run time. */
@@ -10,7 +16,8 @@ export interface NodeRedisClient {
 }
 
 interface Single {
-  sendCommand: Send;
+  readonly isReady: boolean;
+  sendCommand(command: string[], options: typeof unbounded): Promise<unknown>;
   duplicate(): Subscriber;
 }
 
@@ -25,13 +32,18 @@ interface Subscriber {
 interface Cluster {
   readonly masters: unknown[];
   nodeClient(node: unknown): Promise<{ sendCommand: Send }>;
-  sendCommand(firstKey: string, isReadonly: boolean, command: string[]): Promise<unknown>;
+  sendCommand(
+    firstKey: string,
+    isReadonly: boolean,
+    command: string[],
+    options: typeof unbounded,
+  ): Promise<unknown>;
   sSubscribe: Subscribe;
   sUnsubscribe(channels: string[]): Promise<unknown>;
 }
 
 interface Sentinel {
-  sendCommand(isReadonly: boolean, command: string[]): Promise<unknown>;
+  sendCommand(isReadonly: boolean, command: string[], options: typeof unbounded): Promise<unknown>;
   sSubscribe: Subscribe;
   sUnsubscribe(channels: string[]): Promise<unknown>;
 }
@@ -44,7 +56,11 @@ export function nodeRedisConnection(client: NodeRedisClient): RedisConnection {
 }
 
 function singleConnection(client: Single): RedisConnection {
-  const send: Send = (command) => client.sendCommand(command);
+  // What is queued for later would come too late.
+  const send: Send = (command) =>
+    client.isReady
+      ? client.sendCommand(command, unbounded)
+      : Promise.reject(new Error('the Redis client is not connected'));
   let subscriber: Promise<Subscriber> | undefined;
   let closed = false;
 
@@ -67,7 +83,7 @@ function singleConnection(client: Single): RedisConnection {
 
   return {
     cluster: false,
-    send: (_routeKey, command) => client.sendCommand(command),
+    send: (_routeKey, command) => send(command),
     async subscribe(channel, listener) {
       subscriber ??= open();
       await (await subscriber).sSubscribe(channel, listener);
@@ -84,7 +100,7 @@ function clusterConnection(client: Cluster): RedisConnection {
   const channels: string[] = [];
   return {
     cluster: true,
-    send: (routeKey, command) => client.sendCommand(routeKey, false, command),
+    send: (routeKey, command) => client.sendCommand(routeKey, false, command, unbounded),
     async subscribe(channel, listener) {
       await client.sSubscribe(channel, listener);
       channels.push(channel);
@@ -104,7 +120,7 @@ function clusterConnection(client: Cluster): RedisConnection {
 
 function sentinelConnection(client: Sentinel): RedisConnection {
   const channels: string[] = [];
-  const send: Send = (command) => client.sendCommand(false, command);
+  const send: Send = (command) => client.sendCommand(false, command, unbounded);
   return {
     cluster: false,
     send: (_routeKey, command) => send(command),
