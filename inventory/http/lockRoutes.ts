@@ -41,11 +41,15 @@ export function addLockRoutes(
   app.delete<{
     Params: { resource: string };
     Querystring: { reason?: string };
-    Body: { reason?: string } | undefined;
+    Body: { reason?: string };
   }>(
     '/v1/locks/:resource',
     {
       config: { role: 'admin' },
+      preValidation: (request, _reply, done) => {
+        if (request.body === undefined) request.body = {};
+        done();
+      },
       schema: {
         tags: ['Administration'],
         summary: 'Release a lock by force',
@@ -55,11 +59,12 @@ export function addLockRoutes(
           { reason: Type.Optional(Reason) },
           { additionalProperties: false },
         ),
+        body: Type.Object({ reason: Type.Optional(Reason) }, { additionalProperties: false }),
         response: { 200: LockAnswer },
       },
     },
     async ({ params: { resource }, query, body, principal: { tenant, name: releasedBy } }) => {
-      const reason = query.reason ?? reasonIn(body);
+      const reason = query.reason ?? body.reason ?? 'not given';
       const name = lockResource(tenant, resource);
       if ((await asked(locks.inspect(name))).mode === 'free') {
         throw new ApiError('not-found', `Nobody holds the lock ${resource}.`);
@@ -70,11 +75,6 @@ export function addLockRoutes(
       return lockJson(tenant, released);
     },
   );
-}
-
-function reasonIn(body: unknown): string {
-  const reason = (body as { reason?: unknown } | null | undefined)?.reason;
-  return typeof reason === 'string' && reason !== '' ? reason.slice(0, 500) : 'not given';
 }
 
 /** Locks are looked at on their server; without it there is nothing to tell. */

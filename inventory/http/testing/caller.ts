@@ -143,7 +143,6 @@ export const STATUS: Record<string, number> = {
   'unknown-product': 404,
   'unknown-warehouse': 404,
   'not-found': 404,
-  'method-not-allowed': 405,
   'insufficient-stock': 409,
   'stock-changed': 409,
   'reservation-closed': 409,
@@ -158,6 +157,7 @@ export const STATUS: Record<string, number> = {
   'internal-error': 500,
   overloaded: 503,
   'database-unavailable': 503,
+  'lock-server-unavailable': 503,
 };
 
 /** Asserts a problem document of RFC 9457 with this code, and its further members. */
