@@ -79,10 +79,17 @@ function addLevel(app: FastifyInstance, database: Database): void {
       const level = await readLevel(database, principal.tenant, params, at);
       const etag = `"${level.sequence}"`;
       reply.header('etag', etag);
-      if (headers['if-none-match'] === etag) return reply.code(304).send();
+      if (namesEtag(headers['if-none-match'], etag)) return reply.code(304).send();
       return levelJson(level);
     },
   );
+}
+
+/** The weak comparison that RFC 9110, section 13.1.2 has for `If-None-Match`. */
+function namesEtag(field: string | undefined, etag: string): boolean {
+  if (field === undefined) return false;
+  const named = field.split(',').map((text) => text.trim());
+  return named.some((text) => text === '*' || text === etag || text === `W/${etag}`);
 }
 
 /** @throws ApiError unknown-warehouse, unknown-product */
