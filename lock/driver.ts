@@ -17,8 +17,14 @@ export type Attempt =
   /**
    * Nothing is held. `retryMs`: when the lease in the way ends, 0 = unknown. `queued`: the owner has
    * a place in the queue and will be told of its grant, provided it asks again within `aliveMs`.
+   * `pollMs`: it will not be told, and should ask again after so long.
    */
-  | { readonly granted: false; readonly retryMs: number; readonly queued: boolean };
+  | {
+      readonly granted: false;
+      readonly retryMs: number;
+      readonly queued: boolean;
+      readonly pollMs?: number;
+    };
 
 /** Who holds a key and who awaits it. */
 export interface KeyState {

@@ -227,9 +227,11 @@ function isFresh({ leaseMs }: Claim, askedAt: number): boolean {
 
 function pauseMs(attempt: Attempt): number {
   if (attempt.granted) return 0;
-  const poll = attempt.queued
-    ? safetyPollMs * (0.75 + Math.random() / 2)
-    : blindPollMs * (0.5 + Math.random());
+  const poll =
+    attempt.pollMs ??
+    (attempt.queued
+      ? safetyPollMs * (0.75 + Math.random() / 2)
+      : blindPollMs * (0.5 + Math.random()));
   // A lease that runs out is passed on by nobody: the first to ask again gets things going.
   return attempt.retryMs > 0 ? Math.min(poll, attempt.retryMs + 1 + Math.random() * 5) : poll;
 }

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
+import { createTestDatabase } from '../../fixtures/database.ts';
+import { conformance } from '../fixtures/conformance.ts';
+import {
+  checkFence,
+  createLocks,
+  fenceTable,
+  installPostgresLocks,
+  LockLost,
+  LockUnavailable,
+  memoryDriver,
+  postgresDriver,
+} from '../index.ts';
+
+// A suite, so that its database goes before the server of the run does.
+describe('locks in PostgreSQL', () => {
+  let pool: pg.Pool;
+  let dropDatabase: () => void | Promise<void>;
+
+  before(async () => {
+    const { url } = await createTestDatabase({
+      after(release) {
+        dropDatabase = release;
+      },
+    });
+    // Every statement goes to any of four sessions, as through a pooler in transaction mode.
+    pool = new pg.Pool({ connectionString: url, max: 4 });
+    await installPostgresLocks(pool);
+    await installPostgresLocks(pool);
+    await pool.query(fenceTable);
+  });
+
+  after(async () => {
+    await pool.end();
+    await dropDatabase();
+  });
+
+  conformance({ name: 'postgres', driver: () => postgresDriver(pool) });
+
+  test('a waiter that died holds up the queue for about a second', async () => {
+    const dead = createLocks({ driver: postgresDriver(pool), prefix: 'dead' });
+    const live = createLocks({ driver: postgresDriver(pool), prefix: 'dead' });
+    const held = await live.acquire(['k']);
+    await pool.query('SELECT onhand_lock.acquire($1, $2, false, 60000, true, 1000)', [
+      ['dead:k'],
+      'a process that was killed',
+    ]);
+    const waiting = live.acquire(['k'], { waitMs: 20_000 });
+    await held.release();
+    await (await waiting).release();
+    await dead.close();
+  });
+
+  test('a database out of reach gives LockUnavailable', async () => {
+    const lone = new pg.Pool({ host: '127.0.0.1', port: 1 });
+    const locks = createLocks({ driver: postgresDriver(lone) });
+    await assert.rejects(locks.acquire(['k']), LockUnavailable);
+    await lone.end();
+  });
+
+  test('checkFence lets a later holder write and refuses the earlier one, also while it waits', async () => {
+    const locks = createLocks({ driver: memoryDriver() });
+    const stale = await locks.acquire(['x', 'y']);
+    await locks.forceRelease('x', { reason: 'test' });
+    await locks.forceRelease('y', { reason: 'test' });
+    const later = await locks.acquire(['x', 'y']);
+    const [one, two] = [await pool.connect(), await pool.connect()];
+    try {
+      await one.query('BEGIN');
+      await checkFence(one, later);
+      await checkFence(one, later);
+      await two.query('BEGIN');
+      // It waits for the row of the later holder, which has not committed yet.
+      const refused = assert.rejects(checkFence(two, stale), LockLost);
+      await one.query('COMMIT');
+      await refused;
+      await two.query('ROLLBACK');
+    } finally {
+      one.release();
+      two.release();
+    }
+    await assert.rejects(checkFence(pool, stale), LockLost);
+  });
+});

@@ -1,0 +1,137 @@
+-- The tables and functions of postgresDriver. May be run again at any time.
+--
+-- The tables are unlogged: after a crash of the server nobody holds anything, and tokens go on from
+-- the clock. Every function holds one advisory lock until its statement's transaction ends, so they
+-- act one after the other; none leaves anything in the session, so a pooler may sit in between.
+CREATE SCHEMA IF NOT EXISTS onhand_lock;
+
+CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.holder (
+  key text NOT NULL,
+  owner text NOT NULL,
+  shared boolean NOT NULL,
+  token bigint NOT NULL,
+  since timestamptz NOT NULL,
+  until timestamptz NOT NULL,
+  PRIMARY KEY (key, owner)
+);
+CREATE INDEX IF NOT EXISTS holder_until ON onhand_lock.holder (until);
+
+-- place: order of arrival. alive_until: it leaves unless it asks again by then.
+CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.waiter (
+  owner text PRIMARY KEY,
+  place bigint NOT NULL,
+  shared boolean NOT NULL,
+  keys text[] NOT NULL,
+  alive_until timestamptz NOT NULL
+);
+
+-- One row: the last token given out.
+CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.last_token (
+  id boolean PRIMARY KEY DEFAULT true CHECK (id),
+  token bigint NOT NULL
+);
+
+-- The clock in microseconds, or the last token + 1 where that is later.
+CREATE OR REPLACE FUNCTION onhand_lock.mint() RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO onhand_lock.last_token AS last (token)
+  VALUES ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+  ON CONFLICT (id) DO UPDATE SET token = greatest(last.token + 1, excluded.token)
+  RETURNING token
+$$;
+
+CREATE OR REPLACE FUNCTION onhand_lock.enter() RETURNS timestamptz LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('onhand_lock', 0));
+  DELETE FROM onhand_lock.holder WHERE until <= clock_timestamp();
+  DELETE FROM onhand_lock.waiter WHERE alive_until < clock_timestamp();
+  RETURN clock_timestamp();
+END
+$$;
+
+-- Takes all keys or none; with wait, a refused owner gets a place in the queue.
+-- Returns  token (> 0)  all keys are held
+--          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
+CREATE OR REPLACE FUNCTION onhand_lock.acquire(
+  wanted text[], who text, in_shared boolean, lease_ms bigint, wait boolean, alive_ms bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  at timestamptz := onhand_lock.enter();
+  contested text[];
+  blocked timestamptz;
+  my_place bigint;
+  new_token bigint;
+BEGIN
+  SELECT max(h.until) INTO blocked FROM onhand_lock.holder h
+   WHERE h.key = ANY (wanted) AND NOT (h.shared AND in_shared)
+     AND NOT (h.owner = who AND h.shared = in_shared);
+  IF blocked IS NULL THEN
+    SELECT array_agg(k) INTO contested FROM unnest(wanted) AS k
+     WHERE NOT EXISTS (SELECT FROM onhand_lock.holder h WHERE h.key = k AND h.owner = who);
+    SELECT w.place INTO my_place FROM onhand_lock.waiter w WHERE w.owner = who;
+    IF NOT EXISTS (
+      SELECT FROM onhand_lock.waiter w
+       WHERE w.owner <> who AND w.keys && contested AND NOT (w.shared AND in_shared)
+         AND (my_place IS NULL OR w.place < my_place)
+    ) THEN
+      DELETE FROM onhand_lock.waiter w WHERE w.owner = who;
+      new_token := onhand_lock.mint();
+      INSERT INTO onhand_lock.holder (key, owner, shared, token, since, until)
+      SELECT k, who, in_shared, new_token, at, at + lease_ms * interval '1 ms'
+        FROM unnest(wanted) AS k
+      ON CONFLICT (key, owner) DO UPDATE
+         SET token = excluded.token, since = excluded.since, until = excluded.until;
+      RETURN new_token;
+    END IF;
+  END IF;
+  IF wait THEN
+    INSERT INTO onhand_lock.waiter AS w (owner, place, shared, keys, alive_until)
+    VALUES (who, onhand_lock.mint(), in_shared, wanted, at + alive_ms * interval '1 ms')
+    ON CONFLICT (owner) DO UPDATE SET alive_until = excluded.alive_until;
+  END IF;
+  RETURN -1 - coalesce(ceil(extract(epoch FROM blocked - at) * 1000)::bigint, 0);
+END
+$$;
+
+-- Starts the lease of all keys anew if the owner holds every one.
+CREATE OR REPLACE FUNCTION onhand_lock.extend(
+  wanted text[], who text, in_shared boolean, lease_ms bigint
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  at timestamptz := onhand_lock.enter();
+  held bigint;
+BEGIN
+  SELECT count(*) INTO held FROM onhand_lock.holder h
+   WHERE h.key = ANY (wanted) AND h.owner = who AND h.shared = in_shared;
+  IF held < cardinality(wanted) THEN RETURN false; END IF;
+  UPDATE onhand_lock.holder h SET until = at + lease_ms * interval '1 ms'
+   WHERE h.key = ANY (wanted) AND h.owner = who;
+  RETURN true;
+END
+$$;
+
+-- Gives back what the owner holds of the keys and ends its waiting. Returns how many it held.
+CREATE OR REPLACE FUNCTION onhand_lock.release(wanted text[], who text)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  given bigint;
+BEGIN
+  PERFORM onhand_lock.enter();
+  DELETE FROM onhand_lock.waiter w WHERE w.owner = who;
+  DELETE FROM onhand_lock.holder h WHERE h.key = ANY (wanted) AND h.owner = who;
+  GET DIAGNOSTICS given = ROW_COUNT;
+  RETURN given;
+END
+$$;
+
+-- Takes one key from its holders. Returns how many there were.
+CREATE OR REPLACE FUNCTION onhand_lock.force_release(wanted text)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  given bigint;
+BEGIN
+  PERFORM onhand_lock.enter();
+  DELETE FROM onhand_lock.holder h WHERE h.key = wanted;
+  GET DIAGNOSTICS given = ROW_COUNT;
+  RETURN given;
+END
+$$;
