@@ -17,7 +17,14 @@ import { addMetrics, type Metrics } from './metrics.ts';
 import { addOpenApi } from './openapi.ts';
 import { addOperationsRoutes, type Readiness } from './operationsRoutes.ts';
 import { addPostingRoutes } from './postingRoutes.ts';
-import { addProblemPages, addProblems, codeOf } from './problems.ts';
+import {
+  addProblemPages,
+  addProblems,
+  answerUnreadable,
+  codeOf,
+  problemFor,
+  sendProblem,
+} from './problems.ts';
 import { addStockRoutes } from './stockRoutes.ts';
 import { validatorCompiler } from './validation.ts';
 import { addVerifyRoutes } from './verifyRoutes.ts';
@@ -50,11 +57,15 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     return503OnClosing: false,
     // What is in flight is answered; connections that only wait are closed.
     forceCloseConnections: 'idle',
+    // Paths that cannot be decoded never reach a route, nor the error handler.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemFor(error)),
+    clientErrorHandler: answerUnreadable,
   });
   app.setValidatorCompiler(validatorCompiler as never);
   addProblems(app);
   addJsonBody(app);
   addRequestIds(app);
+  closeConnectionsWhenStopping(app);
   addMetrics(app, options.metrics);
   addAuthentication(app, options.findPrincipal);
   if (options.rateLimitPerSecond > 0) await addRateLimit(app, options.rateLimitPerSecond);
@@ -96,6 +107,22 @@ function newRequestId(): (request: {
 function addRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    done();
+  });
+}
+
+/**
+ * An answer of a stopping service is the last on its connection. Kept alive, the connection would hold
+ * the stop up for as long as its keep-alive time-out.
+ */
+function closeConnectionsWhenStopping(app: FastifyInstance): void {
+  let stopping = false;
+  app.addHook('preClose', (done) => {
+    stopping = true;
+    done();
+  });
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (stopping) reply.header('connection', 'close');
     done();
   });
 }

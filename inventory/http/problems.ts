@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { type Answer, IdempotencyError } from '@onhand/idempotency';
 import type { ErrorObject } from 'ajv';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
@@ -99,7 +100,10 @@ function describeFastify(error: FastifyError): Description | undefined {
     case 429:
       return { code: 'rate-limited', detail: 'Too many requests with this API key.' };
     case 400:
-      return describe(validationFailed([faultAt('', `cannot be read: ${error.message}`)]));
+    case 414:
+      return describe(
+        validationFailed([faultAt('', `cannot be read: ${error.message.slice(0, 300)}`)]),
+      );
     default:
       return undefined;
   }
@@ -127,6 +131,22 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   // As bytes, like recorded problems: to a string Fastify would add a charset that the type has not.
   const body = Buffer.from(JSON.stringify(problem.body));
   return reply.code(problem.status).type(problemType).send(body);
+}
+
+/** Answers what is no HTTP request: there is no request then, only the socket it came from. */
+export function answerUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const { status, body } = problemFor(
+    validationFailed([faultAt('', 'cannot be read as an HTTP request')]),
+  );
+  const text = JSON.stringify(body);
+  const head = [
+    `HTTP/1.1 ${status} Bad Request`,
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${text}`, () => socket.destroy());
 }
 
 /** The code of a recorded answer, for metrics: `ok`, or which refusal it is. */
