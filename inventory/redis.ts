@@ -1,9 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from 'redis';
 
 export type RedisClient = ReturnType<typeof newClient>;
 
 /** Pause between attempts to reach a Redis that is gone: grows to this, with jitter. */
 const reconnectMsMax = 1_000;
+
+/** How long a stop waits for Redis to take what is given back; past it, leases end by themselves. */
+const closeMsMax = 500;
 
 function newClient(url: string) {
   return createClient({
@@ -34,4 +38,15 @@ export function connectRedis(url: string, onError: (error: Error) => void): Redi
   client.on('error', onError);
   client.connect().catch(onError);
   return client;
+}
+
+/**
+ * Sends what is still to be sent, claims and leases to give back, and then closes the connection.
+ * Never rejects; lasts at most `closeMsMax`.
+ */
+export async function closeRedis(client: RedisClient): Promise<void> {
+  if (!client.isOpen) return;
+  const closed = client.isReady ? client.close().catch(() => {}) : undefined;
+  await Promise.race([closed, delay(closeMsMax, undefined, { ref: false })]);
+  if (client.isOpen) client.destroy();
 }

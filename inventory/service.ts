@@ -18,7 +18,7 @@ import { type Database, openDatabase } from './postgres/database.ts';
 import { findRecord } from './postgres/findRecord.ts';
 import { isMigrated } from './postgres/migrate.ts';
 import { startPurge } from './purge.ts';
-import { connectRedis, type RedisClient } from './redis.ts';
+import { closeRedis, connectRedis, type RedisClient } from './redis.ts';
 import type { Settings } from './settings.ts';
 
 export interface Service {
@@ -103,13 +103,14 @@ export async function createService(
     database,
     stop: async () => {
       stopping = true;
-      await purge.stop();
+      const purged = purge.stop();
       await app.close();
       await pipeline.close();
       await idempotency.close();
       await claims?.close();
       await locks.close();
-      if (redis?.isOpen) redis.destroy();
+      if (redis !== undefined) await closeRedis(redis);
+      await purged;
       await database.close();
     },
   };

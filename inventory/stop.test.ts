@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { Agent, request } from 'node:http';
+import { type TestContext, test } from 'node:test';
+import { createTestDatabase, startService, startTestRedis, waitFor } from '@onhand/fixtures';
+import { createClient } from 'redis';
+import { apiClient, openStock, tally } from './testing/apiClient.ts';
+import { openSession, quantities, waitingSessions } from './testing/pipelineRig.ts';
+import { Traffic } from './testing/traffic.ts';
+
+async function startOne(t: TestContext, more: Record<string, string> = {}) {
+  const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
+  const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, LOG_LEVEL: 'warn', ...more };
+  const service = await startService(t, { env });
+  const session = await openSession(t, database.url);
+  return { database, redis, env, service, client: apiClient(service), session };
+}
+
+/** Keys that a stopped service still holds: claims that are no record, and leases of locks. */
+async function heldInRedis(url: string): Promise<string[]> {
+  const client = createClient({ url });
+  await client.connect();
+  try {
+    const held: string[] = [];
+    for (const key of await client.keys('*')) {
+      if (key.startsWith('lock:') && key.includes(':product_warehouse:')) held.push(key);
+      if (key.startsWith('idempotency:') && !(await client.get(key))?.startsWith('ik1r')) {
+        held.push(key);
+      }
+    }
+    return held;
+  } finally {
+    client.destroy();
+  }
+}
+
+const receipt = { warehouse: 'W1', lines: [{ product: 'A', quantity: 1 }] };
+
+test('SIGTERM answers everything that is queued, gives claims and leases back, and frees the port', async (t) => {
+  const { service, client, session, redis, env } = await startOne(t, {
+    ONHAND_QUEUE_WAIT_MS: '60000',
+  });
+  await openStock(client, ['W1'], ['A'], 1);
+  await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const closes: Promise<void>[] = [];
+  const send = (key: string) => {
+    const sent = postWith(agent, service, key);
+    closes.push(sent.closed);
+    return sent.reply;
+  };
+  const replies = [send('first')];
+  await waitFor('the first waits for the row', async () => (await waitingSessions(session)) === 1);
+  for (let n = 0; n < 39; n++) replies.push(send(`queued-${n}`));
+  await waitFor('the others are queued', async () => {
+    return (await client.get('/metrics')).text.includes('onhand_queue_commands 39\n');
+  });
+  const stopped = service.stop();
+  await waitFor('it takes no connection any more', () => isClosed(service.url));
+  await session.query('COMMIT');
+  const answers = await Promise.all(replies);
+  assert.deepEqual(answers, Array(40).fill(201));
+  const before = performance.now();
+  assert.equal(await stopped, 0, service.output());
+  // Far below the keep-alive time-out of 72 s: connections that only wait do not hold it up.
+  assert.ok(performance.now() - before < 3_000);
+  await Promise.all(closes);
+  assert.deepEqual(await quantities(session), { level: 41, ledger: 41, movements: 41 });
+  assert.deepEqual(await heldInRedis(redis.url), []);
+  const port = new URL(service.url).port;
+  const again = await startService(t, { env: { ...env, PORT: port } });
+  assert.equal(again.url, service.url);
+});
+
+test('SIGTERM under load ends with 0 and loses nothing that was acknowledged', async (t) => {
+  const first = await startOne(t, { ONHAND_API_KEY: 'a-key-that-outlives-the-process' });
+  let { service } = first;
+  const traffic = new Traffic(() => [apiClient(service)]);
+  await traffic.start(32);
+  await traffic.acknowledgedMore(300);
+  assert.equal(await service.stop(), 0, service.output());
+  await traffic.stop();
+  assert.deepEqual(await heldInRedis(first.redis.url), []);
+  assert.deepEqual(
+    Object.keys(tally(traffic.replies)).filter((answer) => !/^201|503 overloaded/.test(answer)),
+    [],
+  );
+  service = await startService(t, { env: first.env });
+  await traffic.reconcile();
+});
+
+test('a stop that cannot finish ends at its time-out, and a second signal ends it at once', async (t) => {
+  for (const [signals, stopTimeoutMs] of [
+    [1, '300'],
+    [2, '600000'],
+  ] as const) {
+    const { service, client, session } = await startOne(t, {
+      ONHAND_STOP_TIMEOUT_MS: stopTimeoutMs,
+    });
+    await openStock(client, ['W1'], ['A'], 1);
+    await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+    const reply = client.post('/v1/receipts', 'stuck', receipt).then(
+      ({ status }) => status,
+      () => 'lost',
+    );
+    await waitFor('it waits for the row', async () => (await waitingSessions(session)) === 1);
+    const stopped = service.stop();
+    if (signals === 2) {
+      await waitFor('it is stopping', () => isClosed(service.url));
+      process.kill(service.pid, 'SIGINT');
+    }
+    assert.equal(await stopped, 1, service.output());
+    assert.equal(await reply, 'lost', 'what was not done was not promised');
+    await session.query('COMMIT');
+  }
+});
+
+function postWith(agent: Agent, { url, apiKey }: { url: string; apiKey: string }, key: string) {
+  let close = () => {};
+  const closed = new Promise<void>((resolve) => {
+    close = resolve;
+  });
+  const reply = new Promise<number>((resolve, reject) => {
+    const headers = {
+      authorization: `Bearer ${apiKey}`,
+      'content-type': 'application/json',
+      'idempotency-key': key,
+    };
+    const sent = request(`${url}/v1/receipts`, { agent, method: 'POST', headers }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.once('socket', (socket) => socket.once('close', close)).once('error', reject);
+    sent.end(JSON.stringify(receipt));
+  });
+  return { reply, closed };
+}
+
+async function isClosed(url: string): Promise<boolean> {
+  try {
+    await fetch(`${url}/healthz`, { headers: { connection: 'close' } });
+    return false;
+  } catch {
+    return true;
+  }
+}
