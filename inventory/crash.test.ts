@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import {
+  createTestDatabase,
+  makeTestFolder,
+  startService,
+  startTestRedis,
+  waitFor,
+} from '@onhand/fixtures';
+import { processIdentity } from './runtime/processes.ts';
+import { apiClient, tally } from './testing/apiClient.ts';
+import { Traffic } from './testing/traffic.ts';
+
+const apiKey = 'a-key-that-outlives-the-process';
+
+test('a service killed under load three times loses and repeats nothing', async (t) => {
+  const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
+  const env = {
+    DATABASE_URL: database.url,
+    REDIS_URL: redis.url,
+    ONHAND_API_KEY: apiKey,
+    // Retries of what was under way wait until what the dead process held is free.
+    ONHAND_CLAIM_LEASE_MS: '500',
+    ONHAND_LOCK_LEASE_MS: '500',
+    LOG_LEVEL: 'warn',
+  };
+  let service = await startService(t, { env });
+  const traffic = new Traffic(() => [apiClient(service)]);
+  await traffic.start(32);
+  for (let kills = 0; kills < 3; kills++) {
+    await traffic.acknowledgedMore(150);
+    await service.kill();
+    service = await startService(t, { env });
+  }
+  await traffic.acknowledgedMore(50);
+  await traffic.reconcile();
+  assert.ok(traffic.lost > 0, 'the kills must hit something');
+  assert.deepEqual(Object.keys(tally(traffic.replies)).filter(isUnexpected), []);
+});
+
+test('what was acknowledged survives kill -9 of the service and of its PostgreSQL', async (t) => {
+  const env = { ONHAND_API_KEY: apiKey, ONHAND_DATA_DIR: path.join(makeTestFolder(t), 'data') };
+  let service = await startService(t, { env });
+  const traffic = new Traffic(() => [apiClient(service)]);
+  await traffic.start(16);
+  await traffic.acknowledgedMore(200);
+  const pidFile = path.join(env.ONHAND_DATA_DIR, 'postgres', 'data', 'postmaster.pid');
+  const postmaster = Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
+  process.kill(postmaster, 'SIGKILL');
+  await service.kill();
+  await waitFor('its PostgreSQL ends', () => processIdentity(postmaster) === undefined);
+  service = await startService(t, { env });
+  await traffic.acknowledgedMore(50);
+  await traffic.reconcile();
+  assert.ok(traffic.lost > 0);
+  assert.equal(await service.stop(), 0, service.output());
+});
+
+/** While one instance is gone its claims are still leased, and its database may be starting. */
+function isUnexpected(answer: string): boolean {
+  return !['201', '409 request-in-flight', '503 database-unavailable'].includes(answer);
+}
