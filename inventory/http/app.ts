@@ -13,7 +13,7 @@ import { addCommandRoutes } from './commandRoutes.ts';
 import { addJsonBody, bodyBytesMax } from './jsonBody.ts';
 import { addKeyRoutes } from './keyRoutes.ts';
 import { addLockRoutes } from './lockRoutes.ts';
-import { addMetrics, type Metrics } from './metrics.ts';
+import { addMetrics, addMetricsRoute, type Metrics } from './metrics.ts';
 import { addOpenApi } from './openapi.ts';
 import { addOperationsRoutes, type Readiness } from './operationsRoutes.ts';
 import { addPostingRoutes } from './postingRoutes.ts';
@@ -72,6 +72,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await addOpenApi(app, options);
   await app.register(async (routes) => {
     addOperationsRoutes(routes, options.readiness);
+    addMetricsRoute(routes, options.metrics);
     addProblemPages(routes);
     addCatalogueRoutes(routes, options.database);
     addCommandRoutes(routes, {

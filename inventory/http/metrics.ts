@@ -135,13 +135,16 @@ export class Metrics {
   }
 }
 
-/** Times every request, and serves `/metrics`. */
+/** Times every request. */
 export function addMetrics(app: FastifyInstance, metrics: Metrics): void {
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none';
     metrics.requested(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
+}
+
+export function addMetricsRoute(app: FastifyInstance, metrics: Metrics): void {
   app.get(
     '/metrics',
     { schema: { tags: ['Operations'], summary: 'Metrics for Prometheus' } },
