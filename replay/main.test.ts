@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import {
   createTestDatabase,
   makeTestFolder,
@@ -13,13 +13,12 @@ import {
 } from '../fixtures/index.ts';
 import { ordersCsv, runReplayCommand, writeOrders } from './testOrders.ts';
 
-async function serviceOf(t: TestContext): Promise<TestService> {
-  const { url } = await createTestDatabase(t);
-  return startService(t, { env: { DATABASE_URL: url } });
-}
+/** Runs of different names share nothing, so that tests can share a service. */
+let runs = 0;
 
 function against({ url, apiKey }: { url: string; apiKey: string }, file: string): string[] {
-  return ['--orders', file, '--run', 't', '--url', url, '--api-key', apiKey];
+  runs += 1;
+  return ['--orders', file, '--run', `t${runs}`, '--url', url, '--api-key', apiKey];
 }
 
 async function read<T>({ url, apiKey }: TestService, route: string): Promise<T> {
@@ -38,8 +37,21 @@ function row(output: string, name: string): string | undefined {
 }
 
 describe('npm run replay against a running service', () => {
+  let service: TestService;
+  const releases: (() => void | Promise<void>)[] = [];
+  before(async () => {
+    // In a hook, node:test's own after() would belong to the first test.
+    const suite = {
+      after: (release: () => void | Promise<void>) => void releases.unshift(release),
+    };
+    const database = await createTestDatabase(suite);
+    service = await startService(suite, { env: { DATABASE_URL: database.url } });
+  });
+  after(async () => {
+    for (const release of releases) await release();
+  });
+
   test('replays every invoice, repeats some, and proves the stock', async (t) => {
-    const service = await serviceOf(t);
     const file = writeOrders(t, ordersCsv(300));
     const run = runReplayCommand(t, [...against(service, file), '--duplicates', '0.5']);
     assert.equal(await run.ended, 0, run.output());
@@ -50,10 +62,7 @@ describe('npm run replay against a running service', () => {
     const repeats = Number(row(output, 'repeats'));
     assert.ok(repeats > 100 && repeats < 200, `${repeats} repeats`);
     assert.equal(Number(row(output, 'requests')), 300 + repeats);
-    assert.match(
-      output,
-      /ok +GET \/v1\/verify: every level is the sum of its movements \(7 levels/,
-    );
+    assert.match(output, /ok +GET \/v1\/verify: every level is the sum of its movements \(\d/);
     assert.match(output, /ok +GET \/v1\/stock: all 7 products are at the sum over the file/);
     assert.ok(!output.includes('FAILED'), output);
     const products = await read<{ items: { product: string }[] }>(service, '/v1/products');
@@ -61,7 +70,6 @@ describe('npm run replay against a running service', () => {
   });
 
   test('posts nothing a second time when it runs again', async (t) => {
-    const service = await serviceOf(t);
     const args = against(service, writeOrders(t, ordersCsv(100)));
     await runReplayCommand(t, args).ended;
     const before = await movementsOf(service);
@@ -73,7 +81,6 @@ describe('npm run replay against a running service', () => {
   });
 
   test('counts refusals by code, and leaves what was refused out of the sum', async (t) => {
-    const service = await serviceOf(t);
     const file = writeOrders(t, ordersCsv(200));
     const run = runReplayCommand(t, [...against(service, file), '--opening', '0.3']);
     assert.equal(await run.ended, 0, run.output());
@@ -85,7 +92,6 @@ describe('npm run replay against a running service', () => {
   });
 
   test('fails when a level is not what the file adds up to', async (t) => {
-    const service = await serviceOf(t);
     const args = against(service, writeOrders(t, ordersCsv(50)));
     assert.equal(await runReplayCommand(t, args).ended, 0);
     const headers = {
@@ -93,7 +99,8 @@ describe('npm run replay against a running service', () => {
       'content-type': 'application/json',
       'idempotency-key': 'stray',
     };
-    const body = '{"warehouse":"REPLAY-t","lines":[{"product":"21730","quantity":1}]}';
+    const lines = [{ product: '21730', quantity: 1 }];
+    const body = JSON.stringify({ warehouse: `REPLAY-t${runs}`, lines });
     await fetch(`${service.url}/v1/receipts`, { method: 'POST', headers, body });
 
     const run = runReplayCommand(t, args);
@@ -106,7 +113,6 @@ describe('npm run replay against a running service', () => {
     { name: 'no mark', change: undefined, says: /lacks Idempotent-Replayed/ },
   ]) {
     test(`fails when repeats are answered with ${name}`, async (t) => {
-      const service = await serviceOf(t);
       const proxy = await startProxy(t, service, change);
       const file = writeOrders(t, ordersCsv(30));
       const args = against({ url: proxy, apiKey: service.apiKey }, file);
@@ -117,10 +123,10 @@ describe('npm run replay against a running service', () => {
   }
 
   test('goes on after a stop, and posts every invoice once', async (t) => {
-    const service = await serviceOf(t);
     const args = against(service, writeOrders(t, ordersCsv(300)));
+    const before = await movementsOf(service);
     const run = runReplayCommand(t, [...args, '--rate', '100']);
-    await waitFor('some invoices', async () => (await movementsOf(service)) > 50);
+    await waitFor('some invoices', async () => (await movementsOf(service)) > before + 50);
     run.signal('SIGTERM');
     assert.equal(await run.ended, 1, run.output());
     assert.match(run.output(), /\d+ invoices were decided, \d+ of them posted, and stay so/);

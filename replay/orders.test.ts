@@ -84,7 +84,7 @@ describe('readOrders', () => {
     [`1,2010-12-01T08:26:00Z,3,${many}`, /has 2001 stock codes; at most 2000/],
     [Buffer.from([0x31, 0xff, 0x2c]), /is not UTF-8/],
     ['', /is empty/],
-    ['y'.repeat(400_000), /is longer than 262144 bytes|has 1 fields/],
+    ['y'.repeat(400_000), /is longer than 262144 bytes/],
   ];
   for (const [line, fault] of malformed) {
     const shown = JSON.stringify(line.toString().slice(0, 40));

@@ -1,3 +1,4 @@
+import { checkAnswers, checkMemory, checkMovements } from './checks.ts';
 import { Connection } from './connection.ts';
 import { MemoryWatch } from './memory.ts';
 import { open } from './opening.ts';
@@ -19,9 +20,6 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   readonly out: NodeJS.WriteStream;
 }
-
-/** What a service may take, whatever it has stored. */
-const memoryMiBMax = 400;
 
 /**
  * Opens, replays, proves and reports.
@@ -85,44 +83,9 @@ async function prove(
   const { tally, opened, memory } = seen;
   const verified = await verifyLedger(connection);
   memory?.sample(tally.decided);
-  const checks = [...checkAnswers(tally, plan, options), verified];
+  const checks = [...checkAnswers(tally, plan, options.opening), verified];
   checks.push(await compareStock(connection, plan, options.opening, tally));
   if (own?.isFresh) checks.push(checkMovements(verified.movements, opened + tally.movements));
-  if (memory !== undefined) checks.push(checkMemory(memory));
+  if (memory !== undefined) checks.push(checkMemory(memory.peakMiB));
   return checks;
-}
-
-function checkAnswers(tally: Tally, plan: Plan, { opening }: Options): Check[] {
-  const total = plan.orders - plan.empty;
-  const odd = [...tally.refusals.keys()].filter(
-    (code) => code !== 'insufficient-stock' || opening === 1,
-  );
-  const faults = `${tally.faultCount} wrong answers: ${tally.faults.join('; ')}`;
-  const right = `every answer moves what was asked, and ${count(tally.repeats)} repeats got the bytes of the first`;
-  return [
-    {
-      passed: tally.decided === total,
-      sentence: `${count(tally.decided)} of ${count(total)} invoices with units were decided`,
-    },
-    { passed: tally.faultCount === 0, sentence: tally.faultCount === 0 ? right : faults },
-    {
-      passed: odd.length === 0,
-      sentence: odd.length === 0 ? 'no unexpected refusal' : `refused: ${odd.join(', ')}`,
-    },
-  ];
-}
-
-/** More movements than answers tell of would be an effect that happened twice. */
-function checkMovements(inLedger: number, answered: number): Check {
-  return {
-    passed: inLedger === answered,
-    sentence: `the ledger has ${count(inLedger)} movements, the answers tell of ${count(answered)}`,
-  };
-}
-
-function checkMemory({ peakMiB }: MemoryWatch): Check {
-  return {
-    passed: peakMiB < memoryMiBMax,
-    sentence: `the service's memory peaked at ${Math.round(peakMiB)} MiB, of ${memoryMiBMax} MiB`,
-  };
 }
