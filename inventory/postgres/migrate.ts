@@ -62,7 +62,13 @@ export async function isMigrated(pool: pg.Pool): Promise<boolean> {
   const { rows } = await pool.query<Applied>(
     'SELECT version, name, checksum FROM schema_migrations ORDER BY version',
   );
-  return pendingOf(migrations, rows).length === 0;
+  try {
+    return pendingOf(migrations, rows).length === 0;
+  } catch (error) {
+    // Newer or other migrations than this code's, after a later release has started.
+    if (error instanceof MigrationError) return false;
+    throw error;
+  }
 }
 
 async function readMigrations(): Promise<Migration[]> {

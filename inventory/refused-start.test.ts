@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { createTestDatabase, makeTestFolder, startService } from '@onhand/fixtures';
+import { openSession } from './testing/pipelineRig.ts';
+
+const main = path.join(import.meta.dirname, 'main.ts');
+
+/** Starts a service that must refuse to run. @returns its exit code and what it wrote */
+async function startInVain(t: TestContext, env: Record<string, string>) {
+  const child = spawn(process.execPath, [main], {
+    env: { PATH: process.env.PATH, PORT: '0', ONHAND_DATA_DIR: makeTestFolder(t), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  t.after(() => void child.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk;
+    });
+  }
+  // Its pipes close when the last process that it started is gone, too.
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+async function refuses(t: TestContext, env: Record<string, string>, line: RegExp): Promise<void> {
+  const { code, output } = await startInVain(t, env);
+  assert.match(output, line);
+  assert.equal(output.trim().split('\n').length, 1, `one line, not:\n${output}`);
+  assert.equal(code, 1);
+}
+
+test('a bad setting stops the start with one line that names it', async (t) => {
+  await refuses(t, { ONHAND_LOCK_WAIT_MS: 'soon' }, /^onhand: ONHAND_LOCK_WAIT_MS must .*"soon"/);
+});
+
+test('a database that cannot be reached stops the start with one line', async (t) => {
+  const port = await freePort();
+  const url = `postgres://onhand@127.0.0.1:${port}/onhand`;
+  await refuses(
+    t,
+    { DATABASE_URL: url, LOG_LEVEL: 'warn' },
+    /^onhand: the database .*connection refused$/m,
+  );
+});
+
+test('a taken port stops the start with one line', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => void server.close());
+  const PORT = String((server.address() as AddressInfo).port);
+  const env = { DATABASE_URL: url, PORT, LOG_LEVEL: 'warn' };
+  await refuses(t, env, new RegExp(`^onhand: port ${PORT} on 127.0.0.1 is taken`));
+});
+
+test('a data directory that another service uses stops the start with one line', async (t) => {
+  const env = { ONHAND_DATA_DIR: path.join(makeTestFolder(t), 'data'), LOG_LEVEL: 'warn' };
+  const first = await startService(t, { env });
+  await refuses(t, env, /^onhand: .*data.* in use/);
+  assert.equal((await fetch(`${first.url}/readyz`)).status, 200, 'the first one is unharmed');
+});
+
+test('a schema that is newer than the code stops the start with one line', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'warn' };
+  const service = await startService(t, { env });
+  const session = await openSession(t, url);
+  await session.query(`
+    INSERT INTO schema_migrations (version, name, checksum)
+    VALUES (999999, '999999_of_tomorrow.sql', '')`);
+  const ready = await fetch(`${service.url}/readyz`);
+  assert.equal(ready.status, 503, await ready.text());
+  assert.equal(await service.stop(), 0);
+  await refuses(t, env, /^onhand: the database is newer than this release: .*999999_of_tomorrow/);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
