@@ -1,0 +1,173 @@
+import { migrate } from '../../inventory/postgres/migrate.ts';
+import { fillLedger } from '../ledger.ts';
+import { findProgram } from '../load/load.ts';
+import type { RedisServer, Rig } from '../rig.ts';
+import { checkClassic, seedClassic, startClassic } from './classic/classic.ts';
+import { receiveStock, seedCatalogue, sendReplayed, startOnhand, verify } from './onhand.ts';
+import { runPgbench } from './pgbench.ts';
+import { type Server, startServer } from './server.ts';
+import type { Subject, SubjectName } from './subject.ts';
+
+export interface Wanted {
+  readonly names: ReadonlySet<SubjectName>;
+  /** Whether the keys of replays must be known. */
+  readonly replays: boolean;
+  /** In the large ledger; the small one has a hundredth. */
+  readonly ledgerMovements: number;
+  readonly say: (line: string) => void;
+}
+
+export interface Subjects {
+  get(name: SubjectName): Subject | undefined;
+  readonly all: readonly Subject[];
+  /** What could not be started, one line each. */
+  readonly missing: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Starts every subject that is wanted; they idle while another is measured. */
+export async function startSubjects(rig: Rig, wanted: Wanted): Promise<Subjects> {
+  const starting = new Starting(rig, wanted);
+  try {
+    await starting.run();
+  } catch (error) {
+    await starting.stop();
+    throw error;
+  }
+  const { subjects, missing } = starting;
+  return {
+    get: (name) => subjects.get(name),
+    all: [...subjects.values()],
+    missing,
+    stop: () => starting.stop(),
+  };
+}
+
+class Starting {
+  readonly subjects = new Map<SubjectName, Subject>();
+  readonly missing: string[] = [];
+  readonly #servers: Server[] = [];
+  readonly #rig: Rig;
+  readonly #wanted: Wanted;
+
+  constructor(rig: Rig, wanted: Wanted) {
+    this.#rig = rig;
+    this.#wanted = wanted;
+  }
+
+  async run(): Promise<void> {
+    if (this.#wants('bare')) await this.#bare();
+    if (this.#wants('onhand', 'onhand-2', 'onhand-4')) await this.#fleet();
+    if (this.#wants('onhand-memory')) await this.#memory();
+    if (this.#wants('classic', 'pgbench')) await this.#classic();
+    if (this.#wants('onhand-small')) await this.#filled('onhand-small', 0.01);
+    if (this.#wants('onhand-large')) await this.#filled('onhand-large', 1);
+    if (this.#wants('medusa')) await this.#medusa();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.stop()));
+  }
+
+  #wants(...names: SubjectName[]): boolean {
+    return names.some((name) => this.#wanted.names.has(name));
+  }
+
+  #add(subject: Subject): void {
+    if (this.#wants(subject.name)) this.subjects.set(subject.name, subject);
+  }
+
+  async #started(server: Promise<Server>): Promise<Server> {
+    const started = await server;
+    this.#servers.push(started);
+    return started;
+  }
+
+  async #bare(): Promise<void> {
+    const server = await this.#started(startServer(`${import.meta.dirname}/bare.ts`, {}));
+    this.#add({ name: 'bare', servers: [server] });
+  }
+
+  /** Up to four instances on one database and one Redis; one instance is the first of them. */
+  async #fleet(): Promise<void> {
+    const database = await this.#database('onhand');
+    const redis = await this.#rig.startRedis();
+    const size = this.#wants('onhand-4') ? 4 : this.#wants('onhand-2') ? 2 : 1;
+    const servers: Server[] = [];
+    for (let at = 0; at < size; at++) {
+      servers.push(await this.#started(startOnhand(database, redis)));
+    }
+    const first = servers[0] as Server;
+    await this.#stock(first);
+    const check = () => verify(first);
+    const redisPid = redis.pid;
+    this.#add({ name: 'onhand', servers: [first], redisPid, check });
+    if (size >= 2) this.#add({ name: 'onhand-2', servers: servers.slice(0, 2), redisPid, check });
+    if (size >= 4) this.#add({ name: 'onhand-4', servers, redisPid, check });
+  }
+
+  async #memory(): Promise<void> {
+    const server = await this.#started(startOnhand(await this.#database('onhand_memory')));
+    await this.#stock(server);
+    this.#add({ name: 'onhand-memory', servers: [server], check: () => verify(server) });
+  }
+
+  async #filled(name: 'onhand-small' | 'onhand-large', share: number): Promise<void> {
+    const database = await this.#database(name.replace('-', '_'));
+    const movements = Math.max(1, Math.round(this.#wanted.ledgerMovements * share));
+    this.#wanted.say(`filling a ledger with ${movements.toLocaleString('en')} movements`);
+    await fillLedger(database, movements);
+    const redis = await this.#rig.startRedis();
+    const server = await this.#started(startOnhand(database, redis));
+    this.#add({ name, servers: [server], redisPid: redis.pid, check: () => verify(server) });
+  }
+
+  async #database(name: string): Promise<string> {
+    const url = await this.#rig.createDatabase(name);
+    await migrate(url);
+    await seedCatalogue(url);
+    return url;
+  }
+
+  async #stock(server: Server): Promise<void> {
+    await receiveStock(server);
+    if (this.#wanted.replays) await sendReplayed(server.url);
+  }
+
+  async #classic(): Promise<void> {
+    const database = await this.#rig.createDatabase('classic');
+    await seedClassic(database);
+    if (this.#wants('classic')) await this.#classicServer(database, await this.#rig.startRedis());
+    if (this.#wants('pgbench')) this.#pgbench(database);
+  }
+
+  async #classicServer(database: string, redis: RedisServer): Promise<void> {
+    const server = await this.#started(startClassic(database, redis));
+    if (this.#wanted.replays) await sendReplayed(server.url);
+    this.#add({
+      name: 'classic',
+      servers: [server],
+      redisPid: redis.pid,
+      check: () => checkClassic(database),
+    });
+  }
+
+  #pgbench(database: string): void {
+    const program = findProgram('pgbench');
+    if (program === undefined) {
+      this.missing.push('pgbench is not installed');
+      return;
+    }
+    const { folder } = this.#rig;
+    this.#add({
+      name: 'pgbench',
+      servers: [],
+      run: (load) => runPgbench(program, database, folder, load),
+      check: () => checkClassic(database),
+    });
+  }
+
+  async #medusa(): Promise<void> {
+    this.missing.push('Medusa is not wired up');
+  }
+}

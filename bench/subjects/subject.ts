@@ -1,0 +1,44 @@
+import type { Load, Measured } from '../load/load.ts';
+import type { Server } from './server.ts';
+
+export type SubjectName =
+  | 'bare'
+  | 'onhand'
+  | 'onhand-memory'
+  | 'onhand-2'
+  | 'onhand-4'
+  | 'onhand-small'
+  | 'onhand-large'
+  | 'classic'
+  | 'pgbench'
+  | 'medusa';
+
+/** Something that is measured. */
+export interface Subject {
+  readonly name: SubjectName;
+  /** Its servers; none for pgbench. */
+  readonly servers: readonly Server[];
+  readonly redisPid?: number;
+  /** Instead of an HTTP load. */
+  readonly run?: (load: Load) => Promise<Measured>;
+  /** Whether its books are right. @throws when not */
+  readonly check?: () => Promise<Checked>;
+}
+
+export interface Checked {
+  readonly movements: number;
+}
+
+/** What a subject is, in a few words, for tables and charts. */
+export const titles: Record<SubjectName, string> = {
+  bare: 'bare Fastify route',
+  onhand: 'Onhand',
+  'onhand-memory': 'Onhand without Redis',
+  'onhand-2': 'Onhand, 2 instances',
+  'onhand-4': 'Onhand, 4 instances',
+  'onhand-small': 'Onhand, 100,000 movements before',
+  'onhand-large': 'Onhand, 10 million movements before',
+  classic: 'classic design',
+  pgbench: 'pgbench',
+  medusa: 'Medusa',
+};
