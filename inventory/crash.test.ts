@@ -23,7 +23,6 @@ test('a service killed under load three times loses and repeats nothing', async 
     ONHAND_API_KEY: apiKey,
     // Retries of what was under way wait until what the dead process held is free.
     ONHAND_CLAIM_LEASE_MS: '500',
-    ONHAND_LOCK_LEASE_MS: '500',
     LOG_LEVEL: 'warn',
   };
   let service = await startService(t, { env });

@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { renderOutcome } from './http/answers.ts';
 import { buildApp } from './http/app.ts';
 import { Metrics } from './http/metrics.ts';
+import { PairLocks } from './pipeline/pairLocks.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
 import { findApiKey } from './postgres/apiKeys.ts';
@@ -65,10 +66,16 @@ export async function createService(
   const pipeline = new Pipeline({
     database,
     // One process needs no lock of its own: a tenant's batches are in one lane.
-    locks: redis === undefined ? undefined : locks,
-    isLockUsable: () => !isDegraded(),
-    lockLeaseMs: settings.lockLeaseMs,
-    lockWaitMs: settings.lockWaitMs,
+    locks:
+      redis === undefined
+        ? undefined
+        : new PairLocks({
+            locks,
+            isUsable: () => !isDegraded(),
+            leaseMs: settings.lockLeaseMs,
+            waitMs: settings.lockWaitMs,
+            observer: metrics.observer,
+          }),
     retentionMs,
     render: renderOutcome,
     observer: metrics.observer,

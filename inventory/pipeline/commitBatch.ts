@@ -1,5 +1,4 @@
 import type { Answer } from '@onhand/idempotency';
-import type { Lease, Locks } from '@onhand/lock';
 import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
 import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
@@ -12,20 +11,16 @@ import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import type { Outcome, Posted } from '../stock/outcomes.ts';
 import type { PipelineObserver, Render, Settlement, Stage, Submission } from './batch.ts';
 import { type Effects, effectsOf } from './effects.ts';
-import { type Footprint, footprintOf, namedTargets } from './footprint.ts';
+import { footprintOf, namedTargets } from './footprint.ts';
 import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
-import { pairResource } from './lockResource.ts';
+import type { PairLocks } from './pairLocks.ts';
 import { uuidv7 } from './uuidv7.ts';
 import { writeEffects } from './writeEffects.ts';
 
 export interface CommitOptions {
   readonly database: Database;
   /** undefined: no distributed lock, batches queue on row locks alone. */
-  readonly locks: Locks | undefined;
-  /** false while the lock's server is known not to answer: no batch then waits for it. */
-  readonly isLockUsable: () => boolean;
-  readonly lockLeaseMs: number;
-  readonly lockWaitMs: number;
+  readonly locks: PairLocks | undefined;
   readonly retentionMs: number;
   readonly render: Render;
   readonly observer: PipelineObserver;
@@ -51,7 +46,7 @@ export async function commitBatch(
   const targets = await resolveTargets(database, tenant, commands);
   const footprint = footprintOf(commands, targets);
   timer.end('resolve');
-  const lease = await holdPairs(options, tenant, footprint.pairs);
+  const lease = await options.locks?.hold(tenant, footprint.pairs);
   timer.end('lock');
   try {
     const plan = { tenant, footprint, targets, keys: submissions.map(({ key }) => key) };
@@ -188,30 +183,6 @@ export function findCatalogueOf(
   const warehouses = [...new Set(pairs.map(({ warehouse }) => warehouse))];
   const products = [...new Set(pairs.map(({ product }) => product))];
   return findCatalogue(database.writes, tenant, warehouses, products);
-}
-
-/**
- * Holds the batch's pairs in Redis, so that a hot pair queues there and not in the database. Without
- * it the batch is as correct and only waits elsewhere.
- */
-async function holdPairs(
-  { locks, isLockUsable, lockLeaseMs, lockWaitMs, observer }: CommitOptions,
-  tenant: string,
-  pairs: Footprint['pairs'],
-): Promise<Lease | undefined> {
-  if (locks === undefined || pairs.length === 0 || !isLockUsable()) return undefined;
-  const began = performance.now();
-  try {
-    const lease = await locks.acquire(
-      pairs.map(({ warehouse, product }) => pairResource(tenant, warehouse, product)),
-      { leaseMs: lockLeaseMs, waitMs: lockWaitMs },
-    );
-    observer.lockAcquired?.(performance.now() - began);
-    return lease;
-  } catch (error) {
-    observer.lockMissed?.(error);
-    return undefined;
-  }
 }
 
 class StageTimer {

@@ -116,9 +116,6 @@ test('a batch that keeps failing is neither retried nor split once its time is o
   const options = {
     database: rig.database,
     locks: undefined,
-    isLockUsable: () => false,
-    lockLeaseMs: 1_000,
-    lockWaitMs: 0,
     retentionMs: 1_000,
     render: () => ({ status: 201, headers: {}, body: Buffer.from('') }),
     observer: { batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands) },

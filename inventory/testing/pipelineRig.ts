@@ -50,9 +50,6 @@ export function addPipeline(t: Cleanup, url: string, options: RigOptions = {}) {
   const pipeline = new Pipeline({
     database,
     locks: undefined,
-    isLockUsable: () => false,
-    lockLeaseMs: 10_000,
-    lockWaitMs: 1_000,
     retentionMs: 3_600_000,
     render: renderOutcome,
     observer,
