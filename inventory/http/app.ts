@@ -4,6 +4,7 @@ import type { Idempotency } from '@onhand/idempotency';
 import type { Locks } from '@onhand/lock';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
+import { Type } from 'typebox';
 import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Database } from '../postgres/database.ts';
@@ -71,6 +72,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   if (options.rateLimitPerSecond > 0) await addRateLimit(app, options.rateLimitPerSecond);
   await addOpenApi(app, options);
   await app.register(async (routes) => {
+    refuseUnknownParameters(routes);
     addOperationsRoutes(routes, options.readiness);
     addMetricsRoute(routes, options.metrics);
     addProblemPages(routes);
@@ -87,6 +89,17 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     addLockRoutes(routes, options);
   });
   return app;
+}
+
+/** A route that names no query parameters takes none: a misplaced `dryRun` must not be overheard. */
+function refuseUnknownParameters(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    if (route.config?.role === undefined || route.schema?.querystring !== undefined) return;
+    route.schema = {
+      ...route.schema,
+      querystring: Type.Object({}, { additionalProperties: false }),
+    };
+  });
 }
 
 const CALLERS_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;

@@ -293,6 +293,24 @@ for (const path of reads) {
   });
 }
 
+test('an unknown parameter is refused by every route, also by those that take none', async () => {
+  const id = '00000000-0000-7000-8000-000000000000';
+  const routes: [method: string, path: string][] = [
+    ['PUT', '/v1/warehouses/W8?dryRun=true'],
+    ['PUT', '/v1/products/P8?dryRun=true'],
+    ['GET', '/v1/warehouses/W1?x=1'],
+    ['GET', `/v1/postings/${id}?x=1`],
+    ['GET', `/v1/reservations/${id}?x=1`],
+    ['GET', '/v1/idempotency-keys/k?x=1'],
+    ['GET', '/v1/verify?x=1'],
+    ['GET', '/v1/locks?x=1'],
+  ];
+  for (const [method, path] of routes) {
+    assertProblem(await tenant.admin.send(method, path), 'validation-failed');
+  }
+  assertProblem(await writer.get('/v1/warehouses/W8'), 'unknown-warehouse');
+});
+
 test('a time with the widest offset is a time', async () => {
   const reply = await writer.get('/v1/stock/W1/P?at=2100-01-01T00:00:00%2B23:59');
   assert.equal(reply.status, 200, reply.text);

@@ -46,7 +46,7 @@ test('a schema that is newer than the code is refused in one line', async (t) =>
     assert.doesNotMatch(error.message, /\n/);
     return true;
   });
-  await assert.rejects(isMigrated(pool), MigrationError);
+  assert.equal(await isMigrated(pool), false);
 });
 
 test('a migration that was changed after it was applied is refused', async (t) => {
