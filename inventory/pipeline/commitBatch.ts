@@ -1,4 +1,5 @@
 import type { Answer } from '@onhand/idempotency';
+import type pg from 'pg';
 import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
 import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
@@ -43,7 +44,7 @@ export async function commitBatch(
   const { tenant } = submissions[0] as Submission;
   const timer = new StageTimer();
   const commands = submissions.map(({ command }) => command);
-  const targets = await resolveTargets(database, tenant, commands);
+  const targets = await resolveTargets(database.writes, tenant, commands);
   const footprint = footprintOf(commands, targets);
   timer.end('resolve');
   const lease = await options.locks?.hold(tenant, footprint.pairs);
@@ -152,13 +153,13 @@ function decideAll(
 }
 
 export async function resolveTargets(
-  database: Database,
+  pool: pg.Pool,
   tenant: string,
   commands: readonly Command[],
 ): Promise<Targets | undefined> {
   const { postings, reservations } = namedTargets(commands);
   if (postings.length === 0 && reservations.length === 0) return undefined;
-  return findTargets(database.writes, tenant, postings, reservations);
+  return findTargets(pool, tenant, postings, reservations);
 }
 
 /**
@@ -170,19 +171,19 @@ async function makeLevels(
   tenant: string,
   missing: readonly Pair[],
 ): Promise<Catalogue> {
-  const catalogue = await findCatalogueOf(database, tenant, missing);
+  const catalogue = await findCatalogueOf(database.writes, tenant, missing);
   await ensureLevels(database.writes, tenant, missing);
   return catalogue;
 }
 
 export function findCatalogueOf(
-  database: Database,
+  pool: pg.Pool,
   tenant: string,
   pairs: readonly Pair[],
 ): Promise<Catalogue> {
   const warehouses = [...new Set(pairs.map(({ warehouse }) => warehouse))];
   const products = [...new Set(pairs.map(({ product }) => product))];
-  return findCatalogue(database.writes, tenant, warehouses, products);
+  return findCatalogue(pool, tenant, warehouses, products);
 }
 
 class StageTimer {

@@ -25,10 +25,11 @@ export class Preview {
    * a real answer would have; they name nothing.
    */
   async decide(tenant: string, commands: readonly Command[]): Promise<Answer[]> {
-    const targets = await resolveTargets(this.#database, tenant, commands);
+    const { reads } = this.#database;
+    const targets = await resolveTargets(reads, tenant, commands);
     const footprint = footprintOf(commands, targets);
-    const catalogue = await findCatalogueOf(this.#database, tenant, footprint.pairs);
-    const transaction = await Transaction.openReadOnly(this.#database.writes);
+    const catalogue = await findCatalogueOf(reads, tenant, footprint.pairs);
+    const transaction = await Transaction.openReadOnly(reads);
     let loaded: LoadedStock;
     try {
       const plan = { tenant, footprint, targets, catalogue, keys: [] };

@@ -4,8 +4,8 @@ import pg from 'pg';
  * The connections of one service process.
  *
  * `writes` runs pipelined transactions, one batch on one connection at a time; `reads` answers
- * single statements. They are separate so that a burst of reads cannot take the connections that
- * commits need.
+ * single statements and dry runs. They are separate so that a burst of reads cannot take the
+ * connections that commits need.
  */
 export interface Database {
   readonly writes: pg.Pool;
@@ -18,6 +18,8 @@ export interface DatabaseOptions {
   readonly url: string;
   /** All connections of this process, 2 or more; a third of them, but at least one, for reads. */
   readonly connections: number;
+  /** How long a connection beyond the first of its pool stays without work, ms. Default 60,000. */
+  readonly idleMs?: number;
   /** Called for an idle connection that broke; the pool has already dropped it. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -89,6 +91,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
     keepAlive: true,
+    // The first command after a quiet time must not pay for a new session and its statements.
+    min: 1,
+    idleTimeoutMillis: options.idleMs ?? 60_000,
     application_name: 'onhand',
     types,
   };
@@ -96,7 +101,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     ...config,
     options: optionsOf(sessionOptions),
     max: readConnections,
-  });
+    pipeline: true,
+  } as pg.PoolConfig);
   const writes = new pg.Pool({
     ...config,
     options: optionsOf(batchOptions),
