@@ -208,6 +208,10 @@ const malformed: [what: string, body: string][] = [
     `{"warehouse":"W1","lines":[{"product":"P","quantity":1}],"metadata":{"a":${deep('[', ']')}}}`,
   ],
   ['__proto__', '{"warehouse":"W1","lines":[{"product":"P","quantity":1}],"__proto__":{"a":1}}'],
+  [
+    '__proto__ where any name is taken',
+    '{"warehouse":"W1","lines":[{"product":"P","quantity":1}],"metadata":{"__proto__":"x"}}',
+  ],
   ['an escaped __proto__', receipt('"quantity":1,"\\u005f_proto__":{"role":"admin"}')],
   ['constructor.prototype', receipt('"quantity":1,"constructor":{"prototype":{"a":1}}')],
   ['half of a body', '{"warehouse":"W1","lin'],
