@@ -20,4 +20,8 @@ app.post('/things', async (request, reply) => {
   reply.code(201).header('location', `/things/${++id}`);
   return { id, echo: request.body };
 });
+app.get('/cpu', async () => {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+});
 console.log(`listening on ${await app.listen({ port: 0, host: '127.0.0.1' })}`);

@@ -3,6 +3,7 @@ import { fillLedger } from '../ledger.ts';
 import { findProgram } from '../load/load.ts';
 import type { RedisServer, Rig } from '../rig.ts';
 import { checkClassic, seedClassic, startClassic } from './classic/classic.ts';
+import { startMedusa } from './medusa/medusa.ts';
 import { receiveStock, seedCatalogue, sendReplayed, startOnhand, verify } from './onhand.ts';
 import { runPgbench } from './pgbench.ts';
 import { type Server, startServer } from './server.ts';
@@ -168,6 +169,14 @@ class Starting {
   }
 
   async #medusa(): Promise<void> {
-    this.missing.push('Medusa is not wired up');
+    try {
+      const database = await this.#rig.createDatabase('medusa');
+      const redis = await this.#rig.startRedis();
+      const server = await this.#started(startMedusa(database, redis));
+      this.#add({ name: 'medusa', servers: [server], redisPid: redis.pid });
+    } catch (error) {
+      const [reason] = (error as Error).message.split('\n');
+      this.missing.push(`Medusa could not be started: ${reason}`);
+    }
   }
 }

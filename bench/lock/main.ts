@@ -1,0 +1,112 @@
+/**
+ * Measures the lock beside its peers, on one Redis of its own: `npm run bench -- lock [seconds]`.
+ *
+ * Peers are installed into a temporary folder, which ONHAND_BENCH_PEERS may name so that it is kept.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startRedis } from '../../lock/fixtures/redis.ts';
+import { ours, peerPackages, peers } from './subjects.ts';
+
+interface Scenario {
+  readonly name: string;
+  readonly processes: number;
+  readonly tasks: number;
+  readonly keys: number;
+  readonly whose: 'own' | 'one';
+}
+
+const scenarios: Scenario[] = [
+  { name: 'uncontended, 64 tasks', processes: 1, tasks: 64, keys: 1, whose: 'own' },
+  { name: 'five keys at once, 64 tasks', processes: 1, tasks: 64, keys: 5, whose: 'own' },
+  { name: 'one key, 64 waiters, 1 process', processes: 1, tasks: 64, keys: 1, whose: 'one' },
+  { name: 'one key, 64 waiters, 4 processes', processes: 4, tasks: 64, keys: 1, whose: 'one' },
+];
+
+interface Figures {
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly fewest: number;
+  readonly most: number;
+}
+
+const seconds = Number(process.argv.slice(2).find((part) => /^\d+$/.test(part)) ?? 4);
+const folder = installPeers();
+const worker = fileURLToPath(new URL('./worker.ts', import.meta.url));
+
+for (const scenario of scenarios) {
+  console.log(`\n${scenario.name} (${seconds} s)`);
+  console.log('library             per second   p50 ms   p99 ms   fewest/most turns');
+  for (const name of [...ours, ...peers]) {
+    const { perSecond, p50, p99, fewest, most } = await measure(name, scenario);
+    const fairness = most === 0 ? '–' : (fewest / most).toFixed(2);
+    console.log(
+      `${name.padEnd(20)}${perSecond.toFixed(0).padStart(10)}${p50.toFixed(2).padStart(9)}` +
+        `${p99.toFixed(2).padStart(9)}   ${fewest}/${most} = ${fairness}`,
+    );
+  }
+}
+
+async function measure(name: string, scenario: Scenario): Promise<Figures> {
+  const server = await startRedis();
+  try {
+    const each = scenario.tasks / scenario.processes;
+    const runs = Array.from({ length: scenario.processes }, (_, at) =>
+      start([name, server.port, folder, each, scenario.keys, scenario.whose, seconds, at * each]),
+    );
+    await Promise.all(runs.map(({ ready }) => ready));
+    for (const { child } of runs) child.stdin.write('go\n');
+    const answers = await Promise.all(runs.map(({ answer }) => answer));
+    const takes = answers.flatMap((answer) => answer.takes);
+    const waits = answers.flatMap((answer) => answer.waits).sort((a, b) => a - b);
+    const at = (part: number) => waits[Math.floor(waits.length * part)] ?? Number.NaN;
+    return {
+      perSecond: takes.reduce((sum, count) => sum + count, 0) / seconds,
+      p50: at(0.5),
+      p99: at(0.99),
+      fewest: Math.min(...takes),
+      most: Math.max(...takes),
+    };
+  } finally {
+    await server.stop();
+  }
+}
+
+interface Answer {
+  readonly takes: number[];
+  readonly waits: number[];
+}
+
+function start(settings: readonly (string | number)[]) {
+  const child = spawn(process.execPath, [worker, ...settings.map(String)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const ready = lines.next();
+  const answer = ready.then(async (): Promise<Answer> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${settings[0]} ended without figures`);
+    if (child.exitCode === null) await once(child, 'exit');
+    return JSON.parse(value);
+  });
+  return { child, ready, answer };
+}
+
+function installPeers(): string {
+  const kept = process.env.ONHAND_BENCH_PEERS;
+  if (kept) mkdirSync(kept, { recursive: true });
+  const target = kept ?? mkdtempSync(join(tmpdir(), 'onhand-peers-'));
+  if (!existsSync(join(target, 'node_modules'))) {
+    console.log('installing the peers …');
+    execFileSync('npm', ['init', '-y'], { cwd: target, stdio: 'ignore' });
+    const flags = ['--no-audit', '--no-fund', '--ignore-scripts', '--legacy-peer-deps'];
+    execFileSync('npm', ['install', ...flags, ...peerPackages], { cwd: target, stdio: 'ignore' });
+  }
+  return target;
+}
