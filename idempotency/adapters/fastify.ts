@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Answer } from '../answer.ts';
 import { isJson, readBytes } from '../http/body.ts';
 import { Capture } from '../http/capture.ts';
 import { requestLine, sendProblem } from '../http/node-exchange.ts';
@@ -93,13 +95,23 @@ async function protect(
       return undefined;
     }
     if (!('recorded' in early)) throw new Error('The layer answered without running the handler.');
-    const { status, headers, body } = early.recorded;
-    return reply.code(status).headers(headers).header('idempotent-replayed', 'true').send(body);
+    const { status, headers } = early.recorded;
+    if (early.replayed) reply.header('idempotent-replayed', 'true');
+    return reply.code(status).headers(headers).send(payloadOf(early.recorded));
   } catch (error) {
     const problem = problemOf(error);
     if (!problem) throw error;
     return reply.code(problem.status).headers(problem.headers).send(Buffer.from(problem.body));
   }
+}
+
+/**
+ * Text where that changes nothing, since Node writes a header and a string at once. Fastify would add
+ * a charset to a content type that has none.
+ */
+function payloadOf({ headers, body }: Answer): string | Buffer {
+  const text = headers['content-type']?.includes('charset=utf-8') && isUtf8(body);
+  return text ? body.toString() : body;
 }
 
 /** Fastify counts the reply as sent, so this answers below it. */

@@ -59,9 +59,8 @@ export class Capture {
       res.removeHeader('content-length');
     }
     res.writeHead(answer?.status ?? fresh.status, headers);
-    res.end(body, () => {
-      for (const callback of this.callbacks) callback();
-    });
+    endWith(res, body);
+    for (const callback of this.callbacks) callback();
   }
 
   /** Gives the response back untouched, for an error answer. */
@@ -160,5 +159,17 @@ export function sendRecorded(
     'content-length': recorded.body.length,
     ...(replayed && { 'idempotent-replayed': 'true' }),
   });
-  res.end(recorded.body);
+  endWith(res, recorded.body);
+}
+
+/** Largest body that is sent as a string, in bytes. */
+const joinedBytesMax = 16 * 1024;
+
+/**
+ * Node joins a header and a string into one write, but needs a gathering one for a Buffer, which
+ * took a quarter of all CPU. Latin-1 maps every byte to itself.
+ */
+function endWith(res: ServerResponse, body: Buffer): void {
+  if (body.length > joinedBytesMax) res.end(body);
+  else res.end(body.toString('latin1'), 'latin1');
 }
