@@ -1,0 +1,203 @@
+import type { Command, History } from '../workload/history.ts';
+import type { Report } from './anomaly.ts';
+import type { Fate } from './clients.ts';
+import { levelKey } from './levels.ts';
+import { inOrder } from './ordering.ts';
+import { type Effect, effectOf, Impossible } from './rules.ts';
+import type { MovementRow, PostingRow, Snapshot } from './snapshot.ts';
+import { type Held, World } from './world.ts';
+
+/** Difference of clocks that is nobody's fault: the database truncates to milliseconds. */
+export const clockToleranceMs = 50;
+
+/** Plays all postings again, in one order, on a model of the stock, and compares each effect. */
+export function replay(
+  history: History,
+  snapshot: Snapshot,
+  fates: ReadonlyMap<string, Fate>,
+  report: Report,
+): World {
+  const world = new World(snapshot);
+  const operations = new Map(history.operations.map((each) => [each.id, each]));
+  const movementsOf = ({ id }: PostingRow) => world.movements.get(id) ?? [];
+  for (const posting of inOrder(snapshot.postings, movementsOf, report)) {
+    const movements = movementsOf(posting);
+    const operation = operations.get(posting.reference ?? '');
+    if (posting.type === 'expiry') checkExpiry(world, posting, movements, report);
+    else if (operation === undefined) {
+      report(
+        'exactly-once',
+        `posting ${posting.id} (${posting.reference}) was asked for by nobody`,
+      );
+    } else {
+      checkEffect(world, posting, operation.command, movements, report);
+      checkClock(posting, fates.get(operation.id), report);
+      checkAnswer(posting, movements, fates.get(operation.id), report);
+    }
+    apply(world, posting, operation?.command, movements);
+  }
+  checkReservations(world, snapshot, report);
+  return world;
+}
+
+function checkEffect(
+  world: World,
+  posting: PostingRow,
+  command: Command,
+  movements: readonly MovementRow[],
+  report: Report,
+): void {
+  const name = `${posting.reference} (${command.type})`;
+  if (posting.type !== command.type) report('effect', `${name} was posted as ${posting.type}`);
+  try {
+    const expected = textOf(effectOf(world, posting, command));
+    const happened = textOf(sumOf(movements));
+    if (expected !== happened) report('effect', `${name} did ${happened} instead of ${expected}`);
+  } catch (error) {
+    if (!(error instanceof Impossible)) throw error;
+    report('effect', `${name} took effect although ${error.message}`);
+  }
+}
+
+function sumOf(movements: readonly MovementRow[]): Effect {
+  const sum: Effect = new Map();
+  for (const movement of movements) {
+    const [onHand, reserved] = sum.get(levelKey(movement)) ?? [0, 0];
+    const { onHandChange, reservedChange } = movement;
+    sum.set(levelKey(movement), [onHand + onHandChange, reserved + reservedChange]);
+  }
+  return sum;
+}
+
+function textOf(effect: Effect): string {
+  const parts = [...effect].map(([key, [onHand, reserved]]) => `${key} ${onHand}/${reserved}`);
+  return `[${parts.sort().join(', ')}]`;
+}
+
+function checkExpiry(
+  world: World,
+  { id, reservation, recordedAt }: PostingRow,
+  movements: readonly MovementRow[],
+  report: Report,
+): void {
+  const held = world.reservations.get(reservation ?? '');
+  if (held === undefined) {
+    report('effect', `expiry ${id} is of no reservation`);
+    return;
+  }
+  if (held.expiresAt === null || held.expiresAt > recordedAt) {
+    report('clock', `reservation ${held.id} was given back before ${held.expiresAt}`);
+  }
+  for (const { product, onHandChange, reservedChange } of movements) {
+    if (onHandChange === 0 && -reservedChange === held.units.get(product)) continue;
+    report('effect', `expiry ${id} gave back ${-reservedChange} of ${product}`);
+  }
+}
+
+/** The database's clock is this machine's: a posting was recorded while its request was under way. */
+function checkClock({ id, recordedAt }: PostingRow, fate: Fate | undefined, report: Report): void {
+  const sentAt = fate?.operation.attempts[0]?.sentWall;
+  const answeredAt = fate?.answers[0]?.wall ?? Infinity;
+  if (sentAt === undefined) return;
+  if (recordedAt < sentAt - clockToleranceMs || recordedAt > answeredAt + clockToleranceMs) {
+    report('clock', `posting ${id} is of ${recordedAt}, its request of ${sentAt}–${answeredAt}`);
+  }
+}
+
+interface PostingBody {
+  readonly id: string;
+  readonly recordedAt: string;
+  readonly movements: readonly Omit<MovementRow, 'tenant' | 'posting' | 'hash'>[];
+  readonly posting?: PostingBody;
+}
+
+/** The answer says what was posted, no more and no less. */
+function checkAnswer(
+  posting: PostingRow,
+  movements: readonly MovementRow[],
+  fate: Fate | undefined,
+  report: Report,
+): void {
+  const answer = fate?.answers[0];
+  if (answer?.status !== 201) return;
+  const body = JSON.parse(answer.body) as PostingBody;
+  const said = body.posting ?? body;
+  const line = (m: Omit<MovementRow, 'tenant' | 'posting' | 'hash' | 'recordedAt' | 'unitCost'>) =>
+    `${m.warehouse} ${m.product} ${m.sequence} ${m.onHandChange} ${m.reservedChange} ${m.onHand} ${m.reserved}`;
+  const isSame =
+    said.id === posting.id &&
+    Date.parse(said.recordedAt) === posting.recordedAt &&
+    said.movements.map(line).sort().join() === movements.map(line).sort().join();
+  if (!isSame) report('exactly-once', `${posting.reference} was answered ${answer.body}`);
+}
+
+function apply(
+  world: World,
+  posting: PostingRow,
+  command: Command | undefined,
+  movements: readonly MovementRow[],
+): void {
+  for (const movement of movements) {
+    const { onHand, reserved, sequence } = movement;
+    const key = levelKey(movement);
+    if (sequence > world.standing(key).sequence)
+      world.levels.set(key, { onHand, reserved, sequence });
+  }
+  if (posting.reverses !== null) world.reversed.set(posting.reverses, posting.id);
+  if (posting.reservation === null) return;
+  const held = world.reservations.get(posting.reservation) ?? made(world, posting, command);
+  if (command?.type === 'reservation-extend') {
+    setExpiry(held, posting.recordedAt + command.ttlSeconds * 1000);
+  }
+  for (const { product, reservedChange } of movements) {
+    held.units.set(product, (held.units.get(product) ?? 0) + reservedChange);
+  }
+  if (posting.type === 'expiry') held.lapsed = true;
+  const isEmpty = [...held.units.values()].every((units) => units === 0);
+  if (isEmpty) held.emptiedAt ??= posting.recordedAt;
+}
+
+function made(world: World, posting: PostingRow, command: Command | undefined): Held {
+  const isReservation = command?.type === 'reservation';
+  const held: Held = {
+    id: posting.reservation ?? '',
+    tenant: posting.tenant,
+    warehouse: isReservation ? command.warehouse : '',
+    units: new Map(),
+    expiresAt: null,
+    earliest: Infinity,
+    latest: Infinity,
+    lapsed: false,
+    emptiedAt: undefined,
+  };
+  if (isReservation && command.ttlSeconds !== undefined) {
+    held.latest = 0;
+    setExpiry(held, posting.recordedAt + command.ttlSeconds * 1000);
+  }
+  world.reservations.set(held.id, held);
+  return held;
+}
+
+function setExpiry(held: Held, expiresAt: number): void {
+  held.expiresAt = expiresAt;
+  held.earliest = Math.min(held.earliest, expiresAt);
+  held.latest = Math.max(held.latest, expiresAt);
+}
+
+function checkReservations(world: World, snapshot: Snapshot, report: Report): void {
+  for (const { id, expiresAt, held: units } of snapshot.reservations) {
+    const held = world.reservations.get(id);
+    if (held === undefined) report('effect', `reservation ${id} was made by nobody`);
+    else if (held.expiresAt !== expiresAt) {
+      report('clock', `reservation ${id} expires at ${expiresAt}, not ${held.expiresAt}`);
+    } else {
+      for (const [product, quantity] of held.units) {
+        if ((units[product] ?? 0) === quantity) continue;
+        report(
+          'effect',
+          `reservation ${id} holds ${units[product]} of ${product}, not ${quantity}`,
+        );
+      }
+    }
+  }
+}

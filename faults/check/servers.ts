@@ -1,0 +1,56 @@
+import type { Cluster } from '../supervisor/cluster.ts';
+import type { Caller } from '../workload/caller.ts';
+import type { History } from '../workload/history.ts';
+import type { Report } from './anomaly.ts';
+
+/**
+ * Constraints that stand behind the row locks and the rules: a batch that meets one was let through
+ * by what should have stopped it. Recording a key twice at once is not among them.
+ */
+const guards = [
+  'movements_pkey',
+  'postings_reversed_once',
+  'reservation_lines_held',
+  'levels_not_oversold',
+  'levels_on_hand_check',
+  'levels_reserved_check',
+];
+
+/** What the servers say about themselves: logs, ends of processes, the service's own proof. */
+export async function checkServers(
+  cluster: Cluster,
+  caller: Caller,
+  history: History,
+  report: Report,
+): Promise<void> {
+  for (const server of cluster.postgres.servers) checkLog(server.log(), report);
+  for (const { index, crashes } of cluster.services) {
+    for (const crash of crashes) report('crash', `service ${index} ended by itself: ${crash}`);
+  }
+  for (const tenant of history.tenants) await checkProof(caller, tenant, report);
+  await checkUnknownKey(caller, history, report);
+}
+
+function checkLog(log: string, report: Report): void {
+  const deadlocks = log.match(/deadlock detected/g)?.length ?? 0;
+  if (deadlocks > 0) report('deadlock', `${deadlocks} deadlocks in the log of PostgreSQL`);
+  for (const guard of guards) {
+    const line = log.split('\n').find((each) => each.includes(`constraint "${guard}"`));
+    if (line !== undefined) report('guard', line);
+  }
+}
+
+async function checkProof(caller: Caller, tenant: string, report: Report): Promise<void> {
+  for (let instance = 0; instance < caller.instances; instance++) {
+    const reply = await caller.get(tenant, instance, '/v1/verify', 30_000);
+    if (reply?.status === 200 && JSON.parse(reply.body).valid === true) continue;
+    report('verify', `service ${instance} on ${tenant}: ${reply?.status} ${reply?.body}`);
+  }
+}
+
+/** `GET /v1/idempotency-keys/{key}` says what became of requests: nothing of one never sent. */
+async function checkUnknownKey(caller: Caller, history: History, report: Report): Promise<void> {
+  const tenant = history.tenants[0] ?? '';
+  const reply = await caller.get(tenant, 0, '/v1/idempotency-keys/never-sent');
+  if (reply?.status !== 404) report('misuse', `a key never sent is known: ${reply?.body}`);
+}
