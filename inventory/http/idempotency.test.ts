@@ -209,6 +209,21 @@ test('after its retention a key is free again', async (t) => {
   assert.equal(await other.level('W1', 'P'), '12/0/12@3');
 });
 
+test('a lapsed record that nobody has purged yet does not stand in the way', async (t) => {
+  const { writer, id } = await stocked();
+  const session = await api.session(t);
+  // As an earlier process left it; this one purges at its start and then once a minute.
+  await session.query(
+    `INSERT INTO idempotency_records (scope, key, fingerprint, status, headers, body, expires_at)
+     VALUES ($1, 'lapsed', sha256('x'), 201, '{}', '{}', now() - interval '1 ms')`,
+    [id],
+  );
+  const reply = await writer.did('/v1/receipts', body, 'lapsed');
+  assert.equal(reply.headers.get('idempotent-replayed'), null);
+  const known = await writer.get('/v1/idempotency-keys/lapsed');
+  assert.deepEqual(known.body.answer.body, reply.body);
+});
+
 test('the answer and its record are one transaction: no posting is without its key', async (t) => {
   const { writer, id } = await stocked();
   await writer.did('/v1/receipts', body, 'k');
