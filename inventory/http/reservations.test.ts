@@ -134,6 +134,14 @@ test('a product that the reservation does not hold cannot be shipped from it', a
   assertProblem(await ship('X'), 'unknown-product', { products: ['X'] });
 });
 
+test('an unknown reservation is not found, though its lines name registered products', async () => {
+  const { writer } = await stocked('P');
+  const nowhere = '/v1/reservations/01900000-0000-7000-8000-000000000000';
+  for (const verb of ['ship', 'release']) {
+    assertProblem(await writer.post(`${nowhere}/${verb}`, { lines: p(1) }), 'not-found');
+  }
+});
+
 test('an extension moves the expiry later, and only later', async () => {
   const { writer } = await stocked('P');
   const { id } = (await reserve(writer, 1, { ttlSeconds: 60 })).body;

@@ -1,9 +1,9 @@
 /**
  * The rules of the stock: what a command does to the levels, reservations and postings of a batch.
  *
- * Checks come in one order, and the first that fails is the answer: unknown warehouse, unknown
- * product, the state of what the command names (not found, closed, expired, changed), too little
- * stock, too large a quantity. Nothing is clamped: a command happens as asked or not at all.
+ * Checks come in one order, and the first that fails is the answer: unknown warehouse or
+ * reservation, unknown product, the state of what the command names (closed, expired, changed), too
+ * little stock, too large a quantity. Nothing is clamped: a command happens as asked or not at all.
  */
 
 import type { Command } from './commands.ts';

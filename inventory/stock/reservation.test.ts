@@ -183,16 +183,14 @@ for (const command of [ship, release]) {
     assert.deepEqual(refusal, { code: 'quantity-overflow', warehouse: 'W1', product: 'A' });
   });
 
-  test(`${command.name} names an unknown product before an unknown reservation`, () => {
-    const stock = exampleStock();
-    assert.deepEqual(refusalOf(stock, command(of('X', 1))), {
+  test(`${command.name} names an unknown reservation before an unknown product`, () => {
+    const notFound = { code: 'not-found', resource: 'reservation', id: 'id-1' };
+    for (const lines of [[], [of('A', 1)], [of('X', 1)]]) {
+      assert.deepEqual(refusalOf(exampleStock(), command(...lines)), notFound);
+    }
+    assert.deepEqual(refusalOf(reservedStock(), command(of('X', 1))), {
       code: 'unknown-product',
       products: ['X'],
-    });
-    assert.deepEqual(refusalOf(stock, command()), {
-      code: 'not-found',
-      resource: 'reservation',
-      id: 'id-1',
     });
   });
 

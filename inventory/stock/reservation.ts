@@ -54,10 +54,11 @@ export function decideHeld(
   command: ReservationShipCommand | ReservationReleaseCommand,
   context: Context,
 ): Outcome {
-  const unknown = refuseUnknown(stock, [], command.lines ?? []);
-  if (unknown) return unknown;
+  // First, for its warehouse says which levels to load: without it no product of a line is known.
   const reservation = stock.reservations.get(command.reservation);
   if (!reservation) return notFound(command.reservation);
+  const unknown = refuseUnknown(stock, [], command.lines ?? []);
+  if (unknown) return unknown;
   const inactive = refuseInactive(reservation, context.now);
   if (inactive) return inactive;
   const totals = command.lines

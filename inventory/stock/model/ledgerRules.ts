@@ -36,6 +36,9 @@ export function expect(
   if (places.some((place) => !catalogue.warehouses.includes(`${place}`))) {
     return { code: 'unknown-warehouse' };
   }
+  if ('reservation' in command && !ledger.reservation(command.reservation)) {
+    return { code: 'not-found' };
+  }
   if (named.some((line) => !catalogue.backorder.has(line.product))) {
     return { code: 'unknown-product' };
   }
