@@ -15,7 +15,7 @@ import { Traffic } from './testing/traffic.ts';
 
 const apiKey = 'a-key-that-outlives-the-process';
 
-test('a service killed under load three times loses and repeats nothing', async (t) => {
+test('a service killed under load twice loses and repeats nothing', async (t) => {
   const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
   const env = {
     DATABASE_URL: database.url,
@@ -28,7 +28,7 @@ test('a service killed under load three times loses and repeats nothing', async 
   let service = await startService(t, { env });
   const traffic = new Traffic(() => [apiClient(service)]);
   await traffic.start(32);
-  for (let kills = 0; kills < 3; kills++) {
+  for (let kills = 0; kills < 2; kills++) {
     await traffic.acknowledgedMore(150);
     await service.kill();
     service = await startService(t, { env });
@@ -37,6 +37,31 @@ test('a service killed under load three times loses and repeats nothing', async 
   await traffic.reconcile();
   assert.ok(traffic.lost > 0, 'the kills must hit something');
   assert.deepEqual(Object.keys(tally(traffic.replies)).filter(isUnexpected), []);
+});
+
+test('a service that is frozen under load and thawed neither blocks the other nor repeats anything', async (t) => {
+  const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
+  const env = {
+    DATABASE_URL: database.url,
+    REDIS_URL: redis.url,
+    ONHAND_API_KEY: apiKey,
+    LOG_LEVEL: 'silent',
+  };
+  const [frozen, awake] = await Promise.all([startService(t, { env }), startService(t, { env })]);
+  let isFrozen = false;
+  const traffic = new Traffic(() => (isFrozen ? [awake] : [frozen, awake]).map(apiClient));
+  await traffic.start(32);
+  await traffic.acknowledgedMore(200);
+  isFrozen = true;
+  process.kill(frozen.pid, 'SIGSTOP');
+  // Some callers hang on the frozen one; the rows that it holds are free after 4 s.
+  await traffic.acknowledgedMore(300);
+  process.kill(frozen.pid, 'SIGCONT');
+  isFrozen = false;
+  await traffic.acknowledgedMore(200);
+  await traffic.reconcile();
+  assert.deepEqual(Object.keys(tally(traffic.replies)).filter(isUnexpected), []);
+  t.diagnostic(`slowest answer: ${Math.round(traffic.latencyMsMax)} ms`);
 });
 
 test('what was acknowledged survives kill -9 of the service and of its PostgreSQL', async (t) => {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import { type TestContext, test } from 'node:test';
-import { createTestDatabase, startService, startTestRedis, waitFor } from '@onhand/fixtures';
+import {
+  createTestDatabase,
+  startService,
+  startTestRedis,
+  type TestService,
+  waitFor,
+} from '@onhand/fixtures';
 import { createClient } from 'redis';
 import { apiClient, openStock, tally } from './testing/apiClient.ts';
 import { openSession, quantities, waitingSessions } from './testing/pipelineRig.ts';
@@ -89,31 +95,35 @@ test('SIGTERM under load ends with 0 and loses nothing that was acknowledged', a
   await traffic.reconcile();
 });
 
-test('a stop that cannot finish ends at its time-out, and a second signal ends it at once', async (t) => {
-  for (const [signals, stopTimeoutMs] of [
-    [1, '300'],
-    [2, '600000'],
-  ] as const) {
-    const { service, client, session } = await startOne(t, {
-      ONHAND_STOP_TIMEOUT_MS: stopTimeoutMs,
-    });
-    await openStock(client, ['W1'], ['A'], 1);
-    await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
-    const reply = client.post('/v1/receipts', 'stuck', receipt).then(
-      ({ status }) => status,
-      () => 'lost',
-    );
-    await waitFor('it waits for the row', async () => (await waitingSessions(session)) === 1);
-    const stopped = service.stop();
-    if (signals === 2) {
-      await waitFor('it is stopping', () => isClosed(service.url));
-      process.kill(service.pid, 'SIGINT');
-    }
-    assert.equal(await stopped, 1, service.output());
-    assert.equal(await reply, 'lost', 'what was not done was not promised');
-    await session.query('COMMIT');
-  }
+test('a stop that cannot finish ends at its time-out', async (t) => {
+  await stopWithStuckCommand(t, { ONHAND_STOP_TIMEOUT_MS: '300' }, async () => {});
 });
+
+test('a second signal ends a stop at once', async (t) => {
+  await stopWithStuckCommand(t, { ONHAND_STOP_TIMEOUT_MS: '600000' }, async ({ url, pid }) => {
+    await waitFor('it is stopping', () => isClosed(url));
+    process.kill(pid, 'SIGINT');
+  });
+});
+
+async function stopWithStuckCommand(
+  t: TestContext,
+  env: Record<string, string>,
+  onStopping: (service: TestService) => Promise<void>,
+): Promise<void> {
+  const { service, client, session } = await startOne(t, env);
+  await openStock(client, ['W1'], ['A'], 1);
+  await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const reply = client.post('/v1/receipts', 'stuck', receipt).then(
+    ({ status }) => status,
+    () => 'lost',
+  );
+  await waitFor('it waits for the row', async () => (await waitingSessions(session)) === 1);
+  const stopped = service.stop();
+  await onStopping(service);
+  assert.equal(await stopped, 1, service.output());
+  assert.equal(await reply, 'lost', 'what was not done was not promised');
+}
 
 function postWith(agent: Agent, { url, apiKey }: { url: string; apiKey: string }, key: string) {
   let close = () => {};
