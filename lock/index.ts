@@ -19,6 +19,7 @@ export type { LockEvent, LockHooks } from './hooks.ts';
 export type { Lease } from './lease.ts';
 export { createLocks, type Locks } from './locks.ts';
 export { memoryDriver } from './memory/driver.ts';
+export { type LockMeter, openTelemetryHooks } from './opentelemetry.ts';
 export type { AcquireOptions, LocksOptions, UsingOptions } from './options.ts';
 export {
   installPostgresLocks,

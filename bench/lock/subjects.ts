@@ -118,18 +118,19 @@ function semaphore(load: NodeRequire, client: Loaded): Subject['take'] {
   };
 }
 
-/** One key a lock; several are taken one after the other. */
 function universal(load: NodeRequire, client: Loaded): Subject['take'] {
-  const { createLock, IoredisAdapter } = load('redlock-universal');
+  const { createLock, IoredisAdapter, LockManager } = load('redlock-universal');
   const adapter = new IoredisAdapter(client);
+  const settings = { ttl: leaseMs, retryAttempts: 1_000_000, retryDelay: pollMs };
+  const manager = new LockManager({ nodes: [adapter], defaultTTL: leaseMs });
   return async (keys) => {
-    const held: [Loaded, Loaded][] = [];
-    for (const key of keys) {
-      const settings = { ttl: leaseMs, retryAttempts: 1_000_000, retryDelay: pollMs };
-      const lock = createLock({ adapter, key, ...settings });
-      held.push([lock, await lock.acquire()]);
+    if (keys.length > 1) {
+      const handles = await manager.acquireBatch(keys, settings);
+      return () => manager.releaseBatch(handles);
     }
-    return () => Promise.all(held.map(([lock, handle]) => lock.release(handle)));
+    const lock = createLock({ adapter, key: keys[0], ...settings });
+    const handle = await lock.acquire();
+    return () => lock.release(handle);
   };
 }
 
