@@ -59,6 +59,34 @@ test('a batch has no more lines than its bound, unless one command has them all'
   assert.deepEqual(rig.committed, [1, 2, 2, 1]);
 });
 
+test('a command that takes over the lines of a posting counts as many', async (t) => {
+  const rig = await heldPipeline(t, { batchLinesMax: 4 });
+  await rig.session.query('COMMIT');
+  await rig.first;
+  const postings = await Promise.all([1, 2, 3].map((n) => threeLines(rig, `r${n}`)));
+  await rig.session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  rig.committed.length = 0;
+  const first = fateOf(rig.pipeline.submit(receipt('again')));
+  await waitFor('a batch waits', async () => (await waitingSessions(rig.session)) === 1);
+  const reversals = postings.map((posting, n) =>
+    fateOf(
+      rig.pipeline.submit(submission(`v${n}`, { type: 'reversal', posting, reason: 'a mistake' })),
+    ),
+  );
+  await rig.session.query('COMMIT');
+  assert.deepEqual(await Promise.all([first, ...reversals]), Array(4).fill('201'));
+  assert.deepEqual(rig.committed, [1, 1, 1, 1]);
+});
+
+/** Receives one of each product. @returns the posting's id */
+async function threeLines({ pipeline }: PipelineRig, key: string): Promise<string> {
+  const lines = ['A', 'B', 'C'].map((product) => ({ product, quantity: 1 }));
+  const { record } = await pipeline.submit(
+    submission(key, { type: 'receipt', warehouse: 'W1', lines }),
+  );
+  return JSON.parse(record.answer.body.toString()).id;
+}
+
 test('past the length of the queue a command is turned away at once, with nothing done', async (t) => {
   const rig = await heldPipeline(t, { queueCommandsMax: 2 });
   const gathered = submitMany(rig, 3);

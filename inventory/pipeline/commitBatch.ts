@@ -12,7 +12,7 @@ import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import type { Outcome, Posted } from '../stock/outcomes.ts';
 import type { PipelineObserver, Render, Settlement, Stage, Submission } from './batch.ts';
 import { type Effects, effectsOf } from './effects.ts';
-import { footprintOf, namedTargets } from './footprint.ts';
+import { footprintOf, linesOf, namedTargets } from './footprint.ts';
 import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
 import type { PairLocks } from './pairLocks.ts';
 import { uuidv7 } from './uuidv7.ts';
@@ -23,6 +23,8 @@ export interface CommitOptions {
   /** undefined: no distributed lock, batches queue on row locks alone. */
   readonly locks: PairLocks | undefined;
   readonly retentionMs: number;
+  /** Lines of one batch, so that a few large orders do not make a batch that takes seconds. */
+  readonly batchLinesMax: number;
   readonly render: Render;
   readonly observer: PipelineObserver;
 }
@@ -45,8 +47,13 @@ export async function commitBatch(
   const timer = new StageTimer();
   const commands = submissions.map(({ command }) => command);
   const targets = await resolveTargets(database.writes, tenant, commands);
-  const footprint = footprintOf(commands, targets);
   timer.end('resolve');
+  const fits = fittingOf(commands, targets, options.batchLinesMax);
+  if (fits < submissions.length) {
+    const first = await commitBatch(options, submissions.slice(0, fits));
+    return [...first, ...(await commitBatch(options, submissions.slice(fits)))];
+  }
+  const footprint = footprintOf(commands, targets);
   const lease = await options.locks?.hold(tenant, footprint.pairs);
   timer.end('lock');
   try {
@@ -62,6 +69,24 @@ export async function commitBatch(
     // Not awaited: the answers need not wait for Redis. It never rejects.
     void lease?.release();
   }
+}
+
+/**
+ * How many of the first commands stay within the lines of a batch, now that it is known how many
+ * lines a reservation or a reversed posting has. One always does.
+ */
+function fittingOf(
+  commands: readonly Command[],
+  targets: Targets | undefined,
+  linesMax: number,
+): number {
+  if (targets === undefined) return commands.length;
+  let lines = 0;
+  for (const [index, command] of commands.entries()) {
+    lines += linesOf(command, targets);
+    if (lines > linesMax && index > 0) return index;
+  }
+  return commands.length;
 }
 
 /** One transaction: committed, or rolled back because level rows have to be made first. */

@@ -76,3 +76,16 @@ function byWarehouseAndProduct(a: Pair, b: Pair): number {
   if (a.warehouse !== b.warehouse) return a.warehouse < b.warehouse ? -1 : 1;
   return a.product < b.product ? -1 : a.product > b.product ? 1 : 0;
 }
+
+/**
+ * How many lines a command has. One that takes over the lines of a posting or a reservation counts
+ * as one line until its target is known.
+ */
+export function linesOf(command: Command, targets?: Targets): number {
+  if ('lines' in command && command.lines !== undefined) return command.lines.length;
+  if (command.type === 'reversal') {
+    return targets?.postings.get(command.posting)?.movements.length ?? 1;
+  }
+  if ('reservation' in command) return targets?.reservations.get(command.reservation)?.length ?? 1;
+  return 1;
+}

@@ -1,5 +1,6 @@
 import type { Settlement, Submission } from './batch.ts';
 import type { CommitOptions } from './commitBatch.ts';
+import { linesOf } from './footprint.ts';
 import { settleBatch } from './settleBatch.ts';
 
 /** The queue is full, or the command waited in it too long; nothing was done. */
@@ -10,8 +11,6 @@ export class OverloadedError extends Error {
 export interface PipelineOptions extends CommitOptions {
   /** Commands of one batch. More would only lengthen the wait of the first. */
   readonly batchCommandsMax: number;
-  /** Lines of one batch, so that a few large orders do not make a batch that takes seconds. */
-  readonly batchLinesMax: number;
   /** Commands waiting in this process, over all tenants. */
   readonly queueCommandsMax: number;
   /** How long a command may wait before its batch begins. */
@@ -161,7 +160,7 @@ export class Pipeline {
     let lines = 0;
     let taken = 0;
     for (const { submission } of lane.waiting) {
-      lines += linesOf(submission);
+      lines += linesOf(submission.command);
       if (taken === batchCommandsMax || keys.has(submission.key)) break;
       if (taken > 0 && lines > batchLinesMax) break;
       keys.add(submission.key);
@@ -194,8 +193,4 @@ export class Pipeline {
   #resolveIfDrained(): void {
     if (this.#closed && this.#waiting === 0 && this.#committing === 0) this.#drained.resolve();
   }
-}
-
-function linesOf({ command }: Submission): number {
-  return 'lines' in command && command.lines !== undefined ? command.lines.length : 1;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
+import { sqlState } from './failures.ts';
 
 /** The schema cannot be brought to what this code needs. Its message is one clear line. */
 export class MigrationError extends Error {
@@ -26,6 +27,9 @@ const directory = path.join(import.meta.dirname, '..', 'migrations');
 /** Any number that no other program uses as an advisory lock of this database. */
 const advisoryLock = 7_316_001;
 
+/** How long to wait for another instance that migrates, and for tables that others use. */
+const lockWaitMs = 60_000;
+
 /**
  * Applies the migrations that the database lacks, each in a transaction of its own.
  *
@@ -39,7 +43,8 @@ export async function migrate(url: string): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   await client.connect();
   try {
-    await client.query(`SELECT pg_advisory_lock(${advisoryLock})`);
+    await client.query(`SET lock_timeout = ${lockWaitMs}`);
+    await takeTurn(client);
     await client.query(`
       CREATE TABLE IF NOT EXISTS schema_migrations (
         version integer PRIMARY KEY,
@@ -53,6 +58,17 @@ export async function migrate(url: string): Promise<string[]> {
   } finally {
     // Ends the session and with it the advisory lock.
     await client.end();
+  }
+}
+
+async function takeTurn(client: pg.Client): Promise<void> {
+  try {
+    await client.query(`SELECT pg_advisory_lock(${advisoryLock})`);
+  } catch (error) {
+    if (sqlState(error) !== '55P03') throw error;
+    throw new MigrationError(
+      `another instance has been migrating this database for ${lockWaitMs / 1000} s; start again when it is done`,
+    );
   }
 }
 
