@@ -1,19 +1,19 @@
 /**
  * Rate of a protected Fastify route against the bare one, Redis store, 64 connections:
- * `node bench/idempotency/fastify.ts`. Rounds alternate, so that both see the same machine. The CPU
- * that the server spent per request tells them apart also when others use the machine.
+ * `node bench/idempotency/fastify.ts`, with `wrk` on PATH. Rounds alternate, so that all see the same
+ * machine. The CPU that the server spent per request tells them apart also when others use it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { RedisServer } from '../../idempotency/testing/redis-server.ts';
-import { type Load, run } from './load.ts';
 
-const warmUps = 2;
+const warmUps = 1;
 const rounds = 5;
-const requests = 20_000;
-const connections = 64;
-const body = JSON.stringify({ warehouse: 'W1', lines: [{ product: 'SKU-1', quantity: 5 }] });
+const seconds = 3;
+/** Keys that are repeated: fewer than the first phase leaves behind. */
+const replayedKeys = 5_000;
 
 const redis = await RedisServer.start();
 const bare = await start('bare');
@@ -24,8 +24,8 @@ const samples = { bare: [] as Sample[], first: [] as Sample[], replay: [] as Sam
 for (let round = 0; round < warmUps + rounds; round++) {
   for (const name of names) {
     const { port } = name === 'bare' ? bare : guarded;
-    const key = (i: number) => `round-${round}-${i}`;
-    const sample = await measure({ port, requests, connections, body, key });
+    const keys = name === 'replay' ? replayedKeys : 1_000_000_000;
+    const sample = await measure(port, `round-${round}-`, keys);
     if (round >= warmUps) samples[name].push(sample);
   }
 }
@@ -43,19 +43,26 @@ bare.child.kill();
 guarded.child.kill();
 await redis.stop();
 
-async function measure(load: Load): Promise<Sample> {
-  const cpu = async () => Number(await (await fetch(`http://127.0.0.1:${load.port}/cpu`)).text());
+async function measure(port: number, prefix: string, keys: number): Promise<Sample> {
+  const url = `http://127.0.0.1:${port}`;
+  const cpu = async () => Number(await (await fetch(`${url}/cpu`)).text());
   const before = await cpu();
-  const rate = await run(load);
-  return { rate, micros: ((await cpu()) - before) / load.requests };
+  const script = join(import.meta.dirname, 'requests.lua');
+  const wrk = spawn('wrk', ['-t1', '-c64', `-d${seconds}s`, '-s', script, url], {
+    env: { ...process.env, BENCH_PREFIX: prefix, BENCH_KEYS: String(keys) },
+  });
+  const output = await text(wrk.stdout);
+  const requests = Number(/(\d+) requests in/.exec(output)?.[1]);
+  if (!requests || output.includes('Non-2xx')) throw new Error(output);
+  const rate = Number(/Requests\/sec: +([\d.]+)/.exec(output)?.[1]);
+  return { rate, micros: ((await cpu()) - before) / requests };
 }
 
 async function start(mode: string) {
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'fastify-server.ts'), mode, redis.socket],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const script = join(import.meta.dirname, 'fastify-server.ts');
+  const child = spawn(process.execPath, [script, mode, redis.socket], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [line] = await once(child.stdout, 'data');
-  return { child, port: Number(/:(\d+)/.exec(String(line).replace('http:', ''))?.[1]) };
+  return { child, port: Number(/:(\d+)\s*$/.exec(String(line))?.[1]) };
 }

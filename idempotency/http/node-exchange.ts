@@ -31,10 +31,8 @@ export async function exchange<Request>(
   try {
     const outcome = await protection.answer(incoming, async (idempotency) => {
       capture = new Capture(res, protection.settings.answerBytesMax);
-      const failed = new Promise<never>((_, reject) => {
-        Promise.try(start, idempotency).catch(reject);
-      });
-      return Promise.race([capture.captured, failed]);
+      const running = (async () => start(idempotency))();
+      return Promise.race([capture.captured, running.then(() => (capture as Capture).captured)]);
     });
     if (capture) capture.send(outcome);
     else if ('recorded' in outcome) sendRecorded(res, outcome);
