@@ -26,7 +26,7 @@ export async function measure(
   const after = await readMeters(rig, subject);
   const { answers, refused, seconds } = measured;
   const share = (name: keyof Cpu) => ((after.cpu[name] - before.cpu[name]) / answers) * 1e6;
-  const added = (answers - refused) * movements;
+  const added = subject.name === 'bare' ? 0 : (answers - refused) * movements;
   return {
     ...measured,
     round,

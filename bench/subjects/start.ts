@@ -57,13 +57,17 @@ class Starting {
   }
 
   async run(): Promise<void> {
-    if (this.#wants('bare')) await this.#bare();
-    if (this.#wants('onhand', 'onhand-2', 'onhand-4')) await this.#fleet();
-    if (this.#wants('onhand-memory')) await this.#memory();
-    if (this.#wants('classic', 'pgbench')) await this.#classic();
-    if (this.#wants('onhand-small')) await this.#filled('onhand-small', 0.01);
-    if (this.#wants('onhand-large')) await this.#filled('onhand-large', 1);
-    if (this.#wants('medusa')) await this.#medusa();
+    const started = await Promise.allSettled([
+      this.#wants('bare') && this.#bare(),
+      this.#wants('onhand', 'onhand-2', 'onhand-4') && this.#fleet(),
+      this.#wants('onhand-memory') && this.#memory(),
+      this.#wants('classic', 'pgbench') && this.#classic(),
+      this.#wants('onhand-small') && this.#filled('onhand-small', 0.01),
+      this.#wants('onhand-large') && this.#filled('onhand-large', 1),
+      this.#wants('medusa') && this.#medusa(),
+    ]);
+    // All of them have ended by now, so that stopping misses none.
+    for (const each of started) if (each.status === 'rejected') throw each.reason;
   }
 
   async stop(): Promise<void> {
