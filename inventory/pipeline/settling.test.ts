@@ -117,6 +117,7 @@ test('a batch that keeps failing is neither retried nor split once its time is o
     database: rig.database,
     locks: undefined,
     retentionMs: 1_000,
+    batchLinesMax: 4_000,
     render: () => ({ status: 201, headers: {}, body: Buffer.from('') }),
     observer: { batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands) },
   };
