@@ -1,32 +1,127 @@
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { allFaultKinds, type FaultKind } from './injection/catalogue.ts';
-import { run } from './run.ts';
+import { faultPage } from './faultPage.ts';
+import { mutants } from './mutants/catalogue.ts';
+import { hunt } from './mutants/hunt.ts';
+import { makeTree, repository } from './mutants/tree.ts';
+import { type Options, readOptions, UsageError, usage } from './options.ts';
+import { type FaultRun, faultRunOf, type MutantRun, mutantRunOf, type Result } from './results.ts';
+import { type RunResult, run } from './run.ts';
 import { mixedProfile } from './workload/profile.ts';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '2' },
-    seed: { type: 'string' },
-    services: { type: 'string', default: '2' },
-    faults: { type: 'string' },
-  },
-});
-const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-console.log('seed', seed);
-const result = await run({
-  seed,
-  forMs: Number(values.minutes) * 60_000,
-  roundMs: 60_000,
-  services: Number(values.services),
-  standby: true,
-  kinds: (values.faults?.split(',').filter(Boolean) as FaultKind[]) ?? allFaultKinds,
-  profile: mixedProfile,
-  tree: path.join(import.meta.dirname, '..'),
-  faultPauseMs: { min: 100, max: 900 },
-  settleWithinMs: 60_000,
-  onLine: (line) => console.log(line),
-});
-const { injected, ...rest } = result;
-console.log(rest);
-console.log('done', performance.now(), process.getActiveResourcesInfo());
+/**
+ * `npm run faults`: breaks a running service on purpose and checks every promise afterwards.
+ *
+ * Exits with 0, with 1 when there was an anomaly (or a mutant was not detected), 2 for a wrong
+ * command line. Everything it starts ends with it, also when it is killed.
+ */
+
+/** Everything heals, settles and is checked after each minute. */
+const roundMs = 60_000;
+
+/** Between two faults; about one begins each second, and they overlap. */
+const faultPauseMs = { min: 100, max: 900 };
+
+/**
+ * Liveness: the time within which every key must be settled once nothing is broken any more. A
+ * service does it in about a second; a test machine may be busy.
+ */
+const settleWithinMs = 60_000;
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = readOptions(args);
+    if (options.page !== undefined) return writePage(options.page);
+    const results = options.mutants ? await huntAll(options) : await runAll(options);
+    return results.every(isGood) ? 0 : 1;
+  } catch (error) {
+    const isUsage = error instanceof UsageError;
+    process.stderr.write(
+      isUsage ? `faults: ${error.message}\n\n${usage}` : `${(error as Error).stack}\n`,
+    );
+    return isUsage ? 2 : 1;
+  }
+}
+
+function isGood(result: Result): boolean {
+  return result.kind === 'mutant'
+    ? result.detected && result.soundAnomalies === 0
+    : result.anomalies.length === 0;
+}
+
+async function runAll(options: Options): Promise<FaultRun[]> {
+  const results: FaultRun[] = [];
+  for (const seed of options.seeds) {
+    const services = options.services ?? 1 + (seed % 4);
+    say(`seed ${seed}: ${services} services, ${options.minutes} minutes`);
+    const result = await runOnce(options, seed, services);
+    say(summaryOf(result));
+    const kept = faultRunOf(result);
+    keep(options, kept);
+    results.push(kept);
+  }
+  return results;
+}
+
+/** From a copy of the tree: a process that starts in the middle must not meet an edit. */
+async function runOnce(
+  { minutes, kinds }: Options,
+  seed: number,
+  services: number,
+): Promise<RunResult> {
+  const tree = makeTree();
+  try {
+    return await run({
+      seed,
+      services,
+      kinds,
+      forMs: minutes * 60_000,
+      roundMs,
+      standby: true,
+      profile: mixedProfile,
+      tree: tree.root,
+      faultPauseMs,
+      settleWithinMs,
+      onLine: (line) => say(`  ${line}`),
+    });
+  } finally {
+    tree.remove();
+  }
+}
+
+function summaryOf({ seed, operations, injected, anomalies, settleMs }: RunResult): string {
+  const head =
+    `seed ${seed}: ${operations} operations, ${injected.length} faults, ` +
+    `${anomalies.length} anomalies, settled within ${Math.round(settleMs)} ms`;
+  return [head, ...anomalies.map(({ check, message }) => `  ${check}: ${message}`)].join('\n');
+}
+
+async function huntAll(options: Options): Promise<MutantRun[]> {
+  const results: MutantRun[] = [];
+  for (const mutant of mutants) {
+    if (options.only.length > 0 && !options.only.includes(mutant.name)) continue;
+    const result = mutantRunOf(await hunt(mutant, options.seeds[0] ?? 1));
+    const fate = result.detected ? `detected by ${result.by}` : 'NOT DETECTED';
+    say(`${mutant.name}: ${fate} after ${result.operations} operations`);
+    say(`  ${result.message}`);
+    if (result.soundAnomalies > 0) say(`  ${result.soundAnomalies} anomalies without it, too`);
+    keep(options, result);
+    results.push(result);
+  }
+  return results;
+}
+
+function keep({ record }: Options, result: Result): void {
+  if (record !== undefined) appendFileSync(record, `${JSON.stringify(result)}\n`);
+}
+
+function writePage(file: string): number {
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  const results = lines.map((line) => JSON.parse(line) as Result);
+  writeFileSync(path.join(repository, 'docs', 'faults.md'), faultPage(results));
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

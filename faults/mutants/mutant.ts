@@ -1,0 +1,30 @@
+import type { CheckName } from '../check/anomaly.ts';
+import type { FaultKind } from '../injection/catalogue.ts';
+import type { Profile } from '../workload/profile.ts';
+
+/** An exact replacement in one file of the tree. */
+export interface Patch {
+  /** From the root of the repository. */
+  readonly file: string;
+  /** Must occur exactly once. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+/**
+ * A defect seeded on purpose, to see that the check can fail.
+ *
+ * It lives only here, as patches of a temporary copy of the tree: production code carries nothing of
+ * it, no flag and no branch.
+ */
+export interface Mutant {
+  readonly name: string;
+  readonly what: string;
+  readonly patches: readonly Patch[];
+  /** The faults that bring it out; none: load alone does. */
+  readonly kinds: readonly FaultKind[];
+  readonly profile?: Partial<Profile>;
+  readonly services?: number;
+  /** Checks that may notice it first. */
+  readonly noticedBy: readonly CheckName[];
+}

@@ -1,0 +1,28 @@
+import type { Mutant } from './mutant.ts';
+import { crowded } from './profiles.ts';
+
+export const splitAppliedTwice: Mutant = {
+  name: 'split-applied-twice',
+  what: 'a batch that failed is split at once, its halves under keys of their own, though it may have committed',
+  patches: [
+    {
+      file: 'inventory/pipeline/settleBatch.ts',
+      find: "if (failure === 'refused' || attempt === attemptsMax",
+      replace: "if (failure !== 'transient' || attempt === attemptsMax",
+    },
+    {
+      file: 'inventory/pipeline/settleBatch.ts',
+      find: "  if (failed.failure === 'unreachable') return",
+      replace: `  if (failed.failure === 'unreachable' && !submissions[0]?.key.endsWith('+')) {
+    const again = submissions.map((each) => ({ ...each, key: \`\${each.key}+\` }));
+    const half = again.length >> 1;
+    const one = half === 0 ? [] : await settleBatch(options, again.slice(0, half), until);
+    return [...one, ...(await settleBatch(options, again.slice(half), until))];
+  }
+  if (failed.failure === 'unreachable') return`,
+    },
+  ],
+  kinds: ['cut-postgres', 'half-open', 'kill-postgres'],
+  profile: crowded,
+  noticedBy: ['exactly-once', 'record', 'repeat'],
+};
