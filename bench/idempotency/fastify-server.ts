@@ -11,7 +11,7 @@ if (mode === 'protected') {
   const client = createClient({ socket: { path: socket as string, tls: false } });
   await client.connect();
   app.register(fastifyIdempotency, {
-    claims: redisClaims(client),
+    claims: redisClaims(client, { commandTimeoutMs: 5_000 }),
     scope: () => 'tenant',
     onProtected: () => {},
   });

@@ -10,8 +10,8 @@ import { text } from 'node:stream/consumers';
 import { RedisServer } from '../../idempotency/testing/redis-server.ts';
 
 const warmUps = 1;
-const rounds = 5;
-const seconds = 3;
+const rounds = 9;
+const seconds = 2;
 /** Keys that are repeated: fewer than the first phase leaves behind. */
 const replayedKeys = 5_000;
 

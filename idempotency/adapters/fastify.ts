@@ -66,7 +66,8 @@ Object.assign(fastifyIdempotency, {
 });
 
 function protects(protection: Protection<FastifyRequest>, request: FastifyRequest): boolean {
-  return protection.covers(request.method) && request.routeOptions.config.idempotency !== false;
+  if (!protection.covers(request.method)) return false;
+  return request.routeOptions.config.idempotency !== false;
 }
 
 async function protect(

@@ -21,8 +21,9 @@ export interface RedisClaimsOptions {
   /** First part of every key: `prefix:{scope}:key`. Default `idempotency`. */
   prefix?: string;
   /**
-   * Longest wait for a reply of Redis, in milliseconds. Default 200: a hundred times a usual reply,
-   * and well below what a client waits. Beyond it the call fails and counts as unanswered.
+   * Longest wait for a reply of Redis, in milliseconds. Default 500: a usual reply takes one, a stall
+   * of a busy machine a few hundred, and clients wait longer than that. Beyond it the call fails and
+   * counts as unanswered.
    */
   commandTimeoutMs?: number;
 }
@@ -73,7 +74,7 @@ class RedisClaims implements ClaimStore {
   constructor(connection: RedisConnection, options: RedisClaimsOptions) {
     this.connection = connection;
     this.prefix = options.prefix ?? 'idempotency';
-    this.timeoutMs = options.commandTimeoutMs ?? 200;
+    this.timeoutMs = options.commandTimeoutMs ?? 500;
     this.deadlines = new Deadlines(this.timeoutMs);
     const schedule = () => this.schedule();
     this.completions = new Coalescer((items) => this.sendCompletions(items), schedule);

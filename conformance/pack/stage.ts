@@ -1,0 +1,19 @@
+/** Stages what is published in `dist/`: `node conformance/pack/stage.ts`, then `npm publish dist`. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const folder = dirname(import.meta.dirname);
+const root = dirname(folder);
+const dist = join(folder, 'dist');
+
+rmSync(dist, { recursive: true, force: true });
+const project = join(folder, 'tsconfig.build.json');
+execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', project], { stdio: 'inherit' });
+cpSync(join(folder, 'README.md'), join(dist, 'README.md'));
+cpSync(join(root, 'LICENSE'), join(dist, 'LICENSE'));
+
+const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+manifest.exports = { types: './index.d.ts', default: './index.js' };
+manifest.bin = { 'onhand-idempotency-check': './main.js' };
+writeFileSync(join(dist, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
