@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
 import { waitersOf } from './fixtures/conformance.ts';
 import { startProxy } from './fixtures/proxy.ts';
@@ -159,6 +162,19 @@ test('tokens go on rising when the clock of the server is set back', async () =>
   const lease = await locks.acquire(['k']);
   assert.ok(lease.fencingToken > BigInt(ahead) * 64n);
   await lease.release();
+});
+
+test('a process ends when its client does, although Redis is gone and the locks were not closed', async () => {
+  const own = await startRedis();
+  const file = fileURLToPath(new URL('./fixtures/leaver.ts', import.meta.url));
+  const child = spawn(process.execPath, [file, `${own.port}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'exit');
+  await once(child.stdout, 'data');
+  await own.stop();
+  child.stdin.end('go');
+  assert.deepEqual(await ended, [0, null]);
 });
 
 test('a release that is not awaited never rejects, whatever becomes of Redis', async () => {

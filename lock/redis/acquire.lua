@@ -8,9 +8,13 @@
 -- ARGV[3]    mode: 'x' exclusive, 's' shared
 -- ARGV[4]    client to wake when the keys are granted later; '' = do not wait in the queues
 -- ARGV[5]    how long a waiter counts as alive without asking again, in ms
+-- ARGV[6]    the caller's time in ms since 1970, for those who inspect the lock
 --
--- A lock key is a string "<owner> <token>" while held exclusively, and a sorted set of owners by the
+-- A lock key is a string "<owner> <token> <since>" while held exclusively, and a sorted set of owners by the
 -- end of their lease (server time in ms) while shared. It expires with its lease.
+--
+-- The fence counts on from the server's clock in microseconds. It is never set back, and where it is
+-- lost it starts from the clock again: above all tokens given out, unless there were a million a second.
 --
 -- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
@@ -19,12 +23,13 @@ local lease = ARGV[2]
 
 -- The way without contention: no key exists and nobody waits. unpack() has room for 8,000 values.
 if ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3)) == 0 then
-  local time = redis.call('TIME')
-  local token = time[1] * 1000000 + time[2]
-  local last = tonumber(redis.call('GET', KEYS[2]))
-  if last and last >= token then token = last + 1 end
-  redis.call('SET', KEYS[2], token, 'PX', 86400000)
-  local value = owner .. ' ' .. string.format('%.0f', token)
+  local token = redis.call('INCR', KEYS[2])
+  if token < 1000000000000000 then
+    local time = redis.call('TIME')
+    token = time[1] * 1000000 + time[2]
+    redis.call('SET', KEYS[2], token)
+  end
+  local value = owner .. ' ' .. string.format('%.0f', token) .. ' ' .. ARGV[6]
   for i = 3, #KEYS do
     redis.call('SET', KEYS[i], value, 'PX', lease)
   end

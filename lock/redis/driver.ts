@@ -103,7 +103,8 @@ class RedisDriver implements LockDriver {
   async #acquire(domain: string, claim: Claim, queue: boolean): Promise<number> {
     const { client, aliveMs } = this.#context;
     const { keys, owner, leaseMs } = claim;
-    const values = [owner, `${leaseMs}`, letter(claim), queue ? client : '', `${aliveMs}`];
+    const waiter = queue ? client : '';
+    const values = [owner, `${leaseMs}`, letter(claim), waiter, `${aliveMs}`, `${Date.now()}`];
     return (await this.#run(acquireScript, domain, keys, values)) as number;
   }
 

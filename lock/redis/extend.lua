@@ -36,6 +36,6 @@ for i = 3, #KEYS do
 end
 local floor = tonumber(ARGV[4])
 if floor > tonumber(redis.call('GET', KEYS[2]) or 0) then
-  redis.call('SET', KEYS[2], ARGV[4], 'PX', 86400000)
+  redis.call('SET', KEYS[2], ARGV[4])
 end
 return 1

@@ -19,11 +19,10 @@ export function readState(key: string, entry: unknown): KeyState {
   };
 }
 
-/** The token is the server's clock in µs at the grant, so it tells the age too. */
+/** The value is the owner, the token, and since when it is held, ms. */
 function exclusiveHolder(value: string, now: number): KeyState['holders'][number] {
-  const space = value.lastIndexOf(' ');
-  const since = Number(value.slice(space + 1)) / 1_000;
-  return { owner: value.slice(0, space), heldMs: Math.max(0, Math.round(now - since)) };
+  const [owner = '', , since] = value.split(' ');
+  return { owner, heldMs: Math.max(0, Math.round(now - Number(since))) };
 }
 
 function shared(pairs: readonly (string | number)[]): KeyState['holders'] {

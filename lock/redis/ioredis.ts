@@ -5,6 +5,7 @@ export interface IoredisClient {
   readonly isCluster: boolean;
   // biome-ignore lint/suspicious/noExplicitAny: ioredis declares it with many overloads
   call(...command: any[]): Promise<any>;
+  once(event: 'end', listener: () => void): unknown;
 }
 
 interface Single extends IoredisClient {
@@ -48,6 +49,8 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
     own.on('error', () => {});
     // Being woken is no reason to keep a process alive: waiting has timers that do.
     own.on('connect', () => own.stream?.unref?.());
+    // With the caller's client goes ours, which would try to reconnect for ever.
+    client.once('end', () => own.disconnect());
     own.on('smessage', (channel, message) => listeners.get(channel)?.(message));
     return own;
   }

@@ -19,9 +19,11 @@ interface Single {
   readonly isReady: boolean;
   sendCommand(command: string[], options: typeof unbounded): Promise<unknown>;
   duplicate(): Subscriber;
+  once(event: 'end', listener: () => void): unknown;
 }
 
 interface Subscriber {
+  readonly isOpen: boolean;
   on(event: 'error', listener: () => void): unknown;
   connect(): Promise<unknown>;
   sSubscribe: Subscribe;
@@ -77,8 +79,16 @@ function singleConnection(client: Single): RedisConnection {
     }
     // Being woken is no reason to keep a process alive: waiting has timers that do.
     own.unref();
+    // With the caller's client goes ours, which would try to reconnect for ever.
+    client.once('end', destroy);
     if (closed) own.destroy();
     return own;
+  }
+
+  async function destroy(): Promise<void> {
+    closed = true;
+    const own = await subscriber?.catch(() => undefined);
+    if (own?.isOpen) own.destroy();
   }
 
   return {
@@ -89,10 +99,7 @@ function singleConnection(client: Single): RedisConnection {
       await (await subscriber).sSubscribe(channel, listener);
     },
     nodes: async () => [send],
-    async close() {
-      closed = true;
-      (await subscriber?.catch(() => undefined))?.destroy();
-    },
+    close: destroy,
   };
 }
 

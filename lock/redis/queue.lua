@@ -15,13 +15,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keys = {}
 for i = 3, #KEYS do keys[i - 2] = KEYS[i] end
 
--- The server's clock in microseconds, or the last token + 1 where that is later: still rising when
--- the clock is set back (kept for a day), and when Redis has lost its data.
+-- See acquire.lua.
 local function mint()
-  local token = time[1] * 1000000 + time[2]
-  local last = tonumber(redis.call('GET', fence))
-  if last and last >= token then token = last + 1 end
-  redis.call('SET', fence, token, 'PX', 86400000)
+  local token = redis.call('INCR', fence)
+  if token < 1000000000000000 then
+    token = time[1] * 1000000 + time[2]
+    redis.call('SET', fence, token)
+  end
   return token
 end
 
@@ -121,7 +121,7 @@ end
 
 local function grant(who, mode, ms, wanted)
   local token = mint()
-  local value = who .. ' ' .. string.format('%.0f', token)
+  local value = who .. ' ' .. string.format('%.0f %.0f', token, now)
   for i = 1, #wanted do
     local key = wanted[i]
     if mode == 'x' then
