@@ -10,6 +10,7 @@ import { findRecords } from '../postgres/find-records.ts';
 import { insertRecord } from '../postgres/insert-record.ts';
 import type { Query } from '../postgres/query.ts';
 import { type AnswerInput, toAnswer } from './answer-input.ts';
+import { BodyTooLarge } from './body.ts';
 import { type ProtectionOptions, type Settings, settingsOf } from './options.ts';
 
 /** What an adapter knows about a request before its handler runs. */
@@ -90,6 +91,11 @@ export class Protection<Request = unknown> {
     incoming: Incoming,
     handle: (idempotency: RequestIdempotency | undefined) => Promise<Captured>,
   ): Promise<Outcome> {
+    const { bodyBytesMax } = this.settings;
+    const { headers, body } = incoming;
+    // Also what the framework read already, so that the bound does not depend on the framework.
+    const length = body && 'raw' in body ? body.raw.length : Number(headers['content-length']);
+    if (length > bodyBytesMax) throw new BodyTooLarge(bodyBytesMax);
     if (typeof incoming.scope !== 'string') throw new TypeError('`scope` must give a string.');
     const key = this.keyOf(incoming);
     if (key === undefined) return { fresh: await handle(undefined) };

@@ -125,6 +125,16 @@ export function adapterSuite(name: string, start: StartServer, database: () => p
       assert.equal(app.runs, 1);
     });
 
+    test('a body beyond the limit is refused before the handler', async (t) => {
+      const { app, server } = await open(t, { bodyBytesMax: 1_000 });
+      for (const headers of [{}, { 'transfer-encoding': 'chunked' }]) {
+        const sent = await raw(server, '/bytes', { 'idempotency-key': 'k', ...headers }, 1_001);
+        assert.ok(sent.startsWith('HTTP/1.1 413 '), JSON.stringify(headers));
+        assert.match(sent, /"payload-too-large"/);
+      }
+      assert.equal(app.runs, 0);
+    });
+
     test('a streamed answer is replayed whole', async (t) => {
       const { app, server } = await open(t);
       const first = await post(server, '/stream', { key: 'k', json: {} });
@@ -252,6 +262,25 @@ function assertProblem(sent: Sent, status: number, code: string): void {
   assert.equal(sent.status, status, sent.body.toString());
   assert.equal(sent.headers.get('content-type'), 'application/problem+json');
   assert.equal(JSON.parse(sent.body.toString()).code, code);
+}
+
+/** Sends bytes in the framing that the headers ask for. @returns the whole answer as text */
+function raw(
+  server: TestServer,
+  path: string,
+  headers: Record<string, string>,
+  length: number,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const type = { 'content-type': 'application/octet-stream' };
+    const req = request(server.url + path, { method: 'POST', headers: { ...type, ...headers } });
+    req.on('error', reject);
+    req.on('response', async (res) => {
+      const chunks = await res.toArray();
+      resolve(`HTTP/1.1 ${res.statusCode} \n${Buffer.concat(chunks)}`);
+    });
+    req.end(Buffer.alloc(length));
+  });
 }
 
 async function effects(pool: pg.Pool, key: string): Promise<number> {
