@@ -57,9 +57,14 @@ async function measureAll(options: Options, args: readonly string[]): Promise<Re
   say(`starting the servers; load from ${load.name}`);
   const rig = await startRig(options.folder);
   let subjects: Subjects | undefined;
-  const clean = async () => {
+  let cleaned: Promise<void> | undefined;
+  const cleanOnce = async () => {
     await subjects?.stop();
     await rig.stop();
+  };
+  const clean = () => {
+    cleaned ??= cleanOnce();
+    return cleaned;
   };
   stopOnSignals(clean);
   try {

@@ -35,7 +35,7 @@ export const usage = `npm run bench -- [scenario …] [options]
   --from FILE          reports on the JSON of an earlier run, measures nothing
 
 scenarios: ${scenarios.map(({ name }) => name).join(' ')}
-also: lock, idempotency (the packages alone)
+also: lock (that package alone, with options of its own)
 `;
 
 /** The command line cannot be used, or asks how it can. */

@@ -47,7 +47,8 @@ function readStat(pid: string): Process[] {
   ];
 }
 
-async function readPs(): Promise<Process[]> {
+/** What `ps` says: POSIX, so also on macOS. */
+export async function readPs(): Promise<Process[]> {
   const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=,rss=,time=']);
   return stdout
     .trim()

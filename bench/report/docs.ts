@@ -13,9 +13,21 @@ const opening = `# Benchmarks
 Onhand beside what people would use instead, all in one run on one machine. To repeat it:
 
 \`\`\`
-npm run bench -- --quick     # about two minutes
-npm run bench                # everything
+npm run bench -- --quick              # some two minutes
+npm run bench -- --medusa --docs      # everything; rewrites this page and its charts
+npm run bench -- hot tenants          # some scenarios; --help lists them
 \`\`\`
+
+| subject | what it is |
+| --- | --- |
+| bare Fastify route | the same schemas and validator, and nothing behind them: the ceiling |
+| Onhand | \`inventory/main.ts\` with default settings, on PostgreSQL and Redis |
+| Onhand without Redis | the same with claims in memory |
+| classic design | a small server, \`bench/subjects/classic\`: per request a lock in Redis (\`SET NX PX\`, release by script), then one transaction: \`INSERT\` key, \`SELECT … FOR UPDATE\`, \`UPDATE\`, \`INSERT\` movement. No fingerprint, hash chain, expiry or metrics, and no look-up of the API key |
+| pgbench | the SQL of the classic design with prepared statements, without HTTP and Redis |
+| Medusa | its inventory module with its Redis lock behind the same route; no idempotency key, no ledger |
+
+What is slow on a laptop is slow for all of them: compare ratios, not figures of different machines.
 `;
 
 /** Replaces the measured part of docs/benchmarks.md and its charts; the rest of the page stays. */

@@ -17,7 +17,7 @@ export interface Chart {
 }
 
 const width = 720;
-const left = 210;
+const left = 250;
 const right = 110;
 const top = 54;
 const barHeight = 20;

@@ -39,8 +39,8 @@ interface Body {
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 const pool = new pg.Pool({
   connectionString: process.env.DATABASE_URL,
-  // The best of 8, 16, 24, 32 and 64 on two cores.
-  max: Number(process.env.CONNECTIONS ?? 24),
+  // The best of 8, 16, 24, 32 and 64 with 128 connections on two cores.
+  max: 24,
 });
 const redis = createClient({ url: process.env.REDIS_URL ?? '' }) as RedisClientType;
 await redis.connect();
