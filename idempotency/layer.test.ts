@@ -186,6 +186,14 @@ test('a record committed by an owner that then died is found at once', async () 
   assert.ok(performance.now() - began < 1_000);
 });
 
+test('a reused key is refused before the records are asked', async () => {
+  const find = async () => assert.fail('must not be asked');
+  const [one, two] = [await redisLayer(), await redisLayer({ records: { find } })];
+  const once = request();
+  await one.claims.claim({ ...once, owner: 'x'.repeat(24) }, 60_000);
+  await assert.rejects(two.layer.execute({ ...once, fingerprint: prints.b }, never), KeyReused);
+});
+
 test('a claim whose owner died is taken over when its lease ends', async () => {
   const { layer, claims } = await redisLayer();
   const once = request();

@@ -7,7 +7,12 @@ import { Capture } from '../http/capture.ts';
 import { requestLine, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
-import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+import {
+  type Incoming,
+  type Outcome,
+  Protection,
+  type RequestIdempotency,
+} from '../http/protection.ts';
 import { protectedRoutes } from './fastify-routes.ts';
 
 declare module 'fastify' {
@@ -74,36 +79,49 @@ async function protect(
   protection: Protection<FastifyRequest>,
   request: FastifyRequest,
   reply: FastifyReply,
-): Promise<FastifyReply | undefined> {
-  let capture: Capture | undefined;
-  const started = Promise.withResolvers<undefined>();
+): Promise<void> {
+  let incoming: Incoming;
   try {
     const scope = await protection.settings.scope(request);
-    const line = requestLine(request.raw, request.originalUrl);
-    const incoming = { ...line, body: await bodyOfRequest(protection, request), scope };
-    const answered = protection.answer(incoming, (idempotency) => {
+    const body = await bodyOfRequest(protection, request);
+    incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
+  } catch (error) {
+    return refuse(reply, error);
+  }
+  return new Promise((resolve, reject) => {
+    let capture: Capture | undefined;
+    const run = (idempotency: RequestIdempotency | undefined) => {
       request.idempotency = idempotency ?? null;
       capture = new Capture(reply.raw, protection.settings.answerBytesMax);
-      started.resolve(undefined);
+      resolve();
       return capture.captured;
-    });
-    const early = await Promise.race([started.promise, answered]);
-    if (!early) {
-      answered.then(
-        (outcome) => capture?.send(outcome),
-        (error) => fail(request, reply, capture as unknown as Capture, error),
-      );
-      return undefined;
-    }
-    if (!('recorded' in early)) throw new Error('The layer answered without running the handler.');
-    const { status, headers } = early.recorded;
-    if (early.replayed) reply.header('idempotent-replayed', 'true');
-    return reply.code(status).headers(headers).send(payloadOf(early.recorded));
-  } catch (error) {
-    const problem = problemOf(error);
-    if (!problem) throw error;
-    return reply.code(problem.status).headers(problem.headers).send(Buffer.from(problem.body));
-  }
+    };
+    protection.answer(incoming, run).then(
+      (outcome) => {
+        if (capture) capture.send(outcome);
+        else if ('recorded' in outcome) resolve(sendRecorded(reply, outcome));
+      },
+      (error) => {
+        if (capture) fail(request, reply, capture, error);
+        else refuse(reply, error).then(resolve, reject);
+      },
+    );
+  });
+}
+
+async function refuse(reply: FastifyReply, error: unknown): Promise<void> {
+  const problem = problemOf(error);
+  if (!problem) throw error;
+  await reply.code(problem.status).headers(problem.headers).send(Buffer.from(problem.body));
+}
+
+/** Resolves when the reply's hooks are done with it, until when Fastify must not run the handler. */
+async function sendRecorded(
+  reply: FastifyReply,
+  { recorded, replayed }: Extract<Outcome, { recorded: Answer }>,
+): Promise<void> {
+  if (replayed) reply.header('idempotent-replayed', 'true');
+  await reply.code(recorded.status).headers(recorded.headers).send(payloadOf(recorded));
 }
 
 /**

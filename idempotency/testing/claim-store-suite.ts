@@ -118,6 +118,16 @@ export function claimStoreSuite(name: string, stores: () => [ClaimStore, ClaimSt
       assert.equal(await two.complete(next, record, 60_000), true);
     });
 
+    test('a lapsed lease is lost also while nobody else took the key', async () => {
+      const [one, two] = stores();
+      const slow = claimOf(newKey());
+      await one.claim(slow, 30);
+      while (await two.peek(slow.scope, slow.key));
+      assert.deepEqual(await one.renew([slow], leaseMs), [false]);
+      assert.equal(await one.complete(slow, record, 60_000), false);
+      assert.equal(await two.peek(slow.scope, slow.key), undefined);
+    });
+
     test('a renewed lease outlives its first end', async () => {
       const [one, two] = stores();
       const [kept, lapsed] = [claimOf(newKey()), claimOf(newKey())];
