@@ -1,5 +1,6 @@
 /**
- * Measures the lock beside its peers, on one Redis of its own: `npm run bench -- lock [seconds]`.
+ * Measures the lock beside its peers, on one Redis of its own: `npm run bench -- lock [seconds]
+ * [part of a scenario's name]`.
  *
  * Peers are installed into a temporary folder, which ONHAND_BENCH_PEERS may name so that it is kept.
  */
@@ -39,12 +40,13 @@ interface Figures {
 /** Everybody is measured so often, in turns, so that what else the machine does meets all alike. */
 const rounds = 3;
 const seconds = Number(process.argv.slice(2).find((part) => /^\d+$/.test(part)) ?? 3);
+const only = process.argv.slice(2).find((part) => !/^\d+$/.test(part)) ?? '';
 const folder = installPeers();
 const worker = fileURLToPath(new URL('./worker.ts', import.meta.url));
 const subjects = [...ours, ...peers];
 
 console.log(`Median of ${rounds} rounds of ${seconds} s each, by operations per second.`);
-for (const scenario of scenarios) {
+for (const scenario of scenarios.filter(({ name }) => name.includes(only))) {
   const all = new Map<string, Figures[]>(subjects.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const name of subjects) all.get(name)?.push(await measure(name, scenario));
