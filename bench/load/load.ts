@@ -41,6 +41,8 @@ export interface Measured {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  /** Answers while the meters ran, where some of them are not counted above. */
+  readonly metered?: number;
   /** Answers of 400 and above. */
   readonly refused: number;
   /** Connections, reads and writes that failed, and requests without an answer in time. */

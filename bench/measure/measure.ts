@@ -25,8 +25,9 @@ export async function measure(
   await setTimeout(settleMs);
   const after = await readMeters(rig, subject);
   const { answers, refused, seconds } = measured;
-  const share = (name: keyof Cpu) => ((after.cpu[name] - before.cpu[name]) / answers) * 1e6;
-  const added = subject.name === 'bare' ? 0 : (answers - refused) * movements;
+  const metered = measured.metered ?? answers;
+  const share = (name: keyof Cpu) => ((after.cpu[name] - before.cpu[name]) / metered) * 1e6;
+  const added = subject.name === 'bare' ? 0 : (metered - refused) * movements;
   return {
     ...measured,
     round,

@@ -114,6 +114,8 @@ function method(report: Report): string {
     `PostgreSQL is one server for all subjects: ${settings}. Writing 8 KiB durably takes ${number(machine.syncMs)} ms there.`,
     'The load is closed: a connection sends its next request when it has the answer. At half load every connection pauses, so that the subject gets half of what it took at full load.',
     'Ratios are medians of the ratios of each round. CPU is that of all processes of a kind per answer. The WAL includes what the server writes on its own meanwhile.',
+    `Before the load the large ledger held ${report.ledgerMovements.toLocaleString('en')} movements, written by SQL, and the small one a hundredth of it.`,
+    'The sessions of pgbench are new each time, so its first seconds are not counted; their CPU is.',
     ...report.missing.map((line) => `Left out: ${line}.`),
   ];
   return lines.map((line) => `- ${line}`).join('\n');

@@ -32,8 +32,13 @@ COMMIT;
 `;
 }
 
-/** It connects within its time, and 128 sessions take a second on a busy machine. */
-const secondsMin = 3;
+/**
+ * Seconds that are not counted: to connect, and to prepare and plan in each new session. The pools of
+ * the other subjects have long done so.
+ */
+function warmUpSeconds(connections: number): number {
+  return 1 + Math.ceil(connections / 100);
+}
 
 /**
  * Runs pgbench with prepared statements on one thread.
@@ -50,7 +55,7 @@ export async function runPgbench(
   writeFileSync(script, scriptOf(requests, run));
   const rate = delayMs > 0 ? [`--rate=${Math.ceil((connections * 1_000) / delayMs)}`] : [];
   const args = ['--no-vacuum', '--protocol=prepared', '--log', `--log-prefix=${own}/log`];
-  const time = Math.max(seconds, secondsMin);
+  const time = seconds + warmUpSeconds(connections);
   const size = [`--client=${connections}`, '--jobs=1', `--time=${time}`];
   try {
     const { stdout } = await promisify(execFile)(
@@ -58,35 +63,42 @@ export async function runPgbench(
       [...args, ...size, ...rate, `--file=${script}`, databaseUrl],
       { env: { PATH: process.env.PATH ?? '' } },
     );
-    return measured(stdout, latenciesIn(own), time);
+    const failed = Number(/number of failed transactions: (\d+)/.exec(stdout)?.[1] ?? 0);
+    return { ...lastSeconds(transactionsIn(own), seconds), refused: failed, broken: 0 };
   } finally {
     rmSync(own, { recursive: true, force: true });
   }
 }
 
-/** Sorted, in microseconds: the third field of each line of the log. */
-function latenciesIn(folder: string): number[] {
+interface Transaction {
+  /** Seconds since the epoch. */
+  readonly end: number;
+  /** Microseconds. */
+  readonly latency: number;
+}
+
+/** Lines of `client number latency script epoch microseconds …`. */
+function transactionsIn(folder: string): Transaction[] {
   return readdirSync(folder)
     .filter((name) => name.startsWith('log'))
     .flatMap((name) => readFileSync(path.join(folder, name), 'utf8').trim().split('\n'))
-    .map((line) => Number(line.split(' ')[2]))
-    .filter((latency) => latency > 0)
-    .sort((a, b) => a - b);
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [, , latency, , second, micros] = line.split(' ').map(Number);
+      return { end: (second ?? 0) + (micros ?? 0) / 1e6, latency: latency ?? 0 };
+    });
 }
 
-function measured(stdout: string, latencies: number[], seconds: number): Measured {
-  const tps = Number(/tps = ([\d.]+)/.exec(stdout)?.[1]);
-  const failed = Number(/number of failed transactions: (\d+)/.exec(stdout)?.[1] ?? 0);
+/** What the log says of the last seconds of a run. */
+export function lastSeconds(
+  all: readonly Transaction[],
+  seconds: number,
+): Omit<Measured, 'refused' | 'broken'> {
+  const last = all.reduce((latest, { end }) => Math.max(latest, end), 0);
+  const counted = all.filter(({ end }) => end > last - seconds);
+  const latencies = counted.map(({ latency }) => latency).sort((a, b) => a - b);
   const answers = latencies.length;
   const at = (share: number) => latencies[Math.min(answers - 1, Math.floor(answers * share))] ?? 0;
-  return {
-    // Its rate leaves out the time in which it connects.
-    seconds: tps > 0 ? answers / tps : seconds,
-    answers,
-    p50: at(0.5),
-    p99: at(0.99),
-    p999: at(0.999),
-    refused: failed,
-    broken: 0,
-  };
+  const percentiles = { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+  return { seconds, answers, metered: all.length, ...percentiles };
 }
