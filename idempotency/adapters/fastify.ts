@@ -92,7 +92,7 @@ async function protect(
     let capture: Capture | undefined;
     const run = (idempotency: RequestIdempotency | undefined) => {
       request.idempotency = idempotency ?? null;
-      capture = new Capture(reply.raw, protection.settings.answerBytesMax);
+      capture = new Capture(reply.raw, protection.settings);
       resolve();
       return capture.captured;
     };

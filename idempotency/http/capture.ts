@@ -1,20 +1,18 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Captured, Outcome } from './protection.ts';
 
-/** How long a handler may go on after its client hung up before its claim is given up: 5 minutes. */
-const orphanMsMax = 300_000;
-
 /**
  * Holds a response back until it is known whether and how it is recorded.
  *
  * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all seen.
- * An answer that outgrows `bytesMax` is let through as it comes.
+ * An answer that outgrows `answerBytesMax` is let through as it comes.
  */
 export class Capture {
   /** Resolves when the handler ended its response or outgrew the limit. */
   readonly captured: Promise<Captured>;
   private readonly res: ServerResponse;
   private readonly bytesMax: number;
+  private readonly abandonedMs: number;
   private readonly before: OutgoingHttpHeaders;
   private readonly originals: Pick<ServerResponse, 'writeHead' | 'write' | 'end' | 'flushHeaders'>;
   private readonly chunks: Buffer[] = [];
@@ -25,9 +23,13 @@ export class Capture {
   private resolve!: (captured: Captured) => void;
   private reject!: (error: Error) => void;
 
-  constructor(res: ServerResponse, bytesMax: number) {
+  constructor(
+    res: ServerResponse,
+    { answerBytesMax, abandonedMs }: { answerBytesMax: number; abandonedMs: number },
+  ) {
     this.res = res;
-    this.bytesMax = bytesMax;
+    this.bytesMax = answerBytesMax;
+    this.abandonedMs = abandonedMs;
     this.captured = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -141,7 +143,7 @@ export class Capture {
   private readonly onClose = (): void => {
     const timer = setTimeout(() => {
       this.reject(new Error('The handler did not answer after its client hung up.'));
-    }, orphanMsMax).unref();
+    }, this.abandonedMs).unref();
     this.captured.finally(() => clearTimeout(timer)).catch(() => {});
   };
 }

@@ -30,7 +30,7 @@ export async function exchange<Request>(
   let capture: Capture | undefined;
   try {
     const outcome = await protection.answer(incoming, async (idempotency) => {
-      capture = new Capture(res, protection.settings.answerBytesMax);
+      capture = new Capture(res, protection.settings);
       const running = (async () => start(idempotency))();
       return Promise.race([capture.captured, running.then(() => (capture as Capture).captured)]);
     });

@@ -47,6 +47,12 @@ export interface ProtectionOptions<Request>
    * gets `409 answer-not-kept` and never runs again.
    */
   answerBytesMax?: number;
+  /**
+   * How long a handler may go on after its client hung up, in milliseconds. Default 300 000. Then its
+   * key is freed, which a handler that never answers would hold for ever. Too short is worse: the
+   * retry would run beside it.
+   */
+  abandonedMs?: number;
 }
 
 export interface Settings<Request> {
@@ -60,6 +66,7 @@ export interface Settings<Request> {
   headers: readonly string[];
   bodyBytesMax: number;
   answerBytesMax: number;
+  abandonedMs: number;
 }
 
 const unrecorded = new Set([400, 401, 403, 408, 413, 415, 422, 425, 429]);
@@ -83,5 +90,6 @@ export function settingsOf<Request>(options: ProtectionOptions<Request>): Settin
     headers: options.headers ?? [...replayedHeaders, 'content-encoding'],
     bodyBytesMax: options.bodyBytesMax ?? 1024 * 1024,
     answerBytesMax: options.answerBytesMax ?? 1024 * 1024,
+    abandonedMs: options.abandonedMs ?? 300_000,
   };
 }

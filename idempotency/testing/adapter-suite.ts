@@ -152,6 +152,26 @@ export function adapterSuite(name: string, start: StartServer, database: () => p
       assert.equal(app.runs, 1);
     });
 
+    test('a stream that outgrows the limit flows while it is still being made', async (t) => {
+      const { app, server } = await open(t, { answerBytesMax: 50_000 });
+      const held = new Promise<void>((resolve) => {
+        app.onHeld = resolve;
+      });
+      const headers = { 'idempotency-key': 'k', 'content-type': 'application/json' };
+      const sent = await fetch(`${server.url}/open-stream`, {
+        method: 'POST',
+        headers,
+        body: '{}',
+      });
+      assert.equal(sent.status, 200, 'answered before its end');
+      await held;
+      app.release();
+      const body = Buffer.from(await sent.arrayBuffer());
+      assert.deepEqual([body.length, body.subarray(-3).toString()], [200_003, 'end']);
+      const again = await post(server, '/open-stream', { key: 'k', json: {} });
+      assertProblem(again, 409, 'answer-not-kept');
+    });
+
     test('a client that hangs up finds its answer when it comes back', async (t) => {
       const { app, server } = await open(t);
       const held = new Promise<void>((resolve) => {

@@ -46,6 +46,11 @@ export class ModelApp {
         return { status: 200, headers: octets, body: { bytes: bytesOf(body, run) } };
       case '/stream':
         return { status: 200, headers: octets, body: { stream: Readable.from(chunks(run)) } };
+      case '/silent':
+        if (run === 1) await new Promise(() => this.onHeld());
+        return { status: 201, headers, body: { json: { run } } };
+      case '/open-stream':
+        return { status: 200, headers: octets, body: { stream: Readable.from(this.openStream()) } };
       case '/large':
         return { status: 200, headers: octets, body: { bytes: Buffer.alloc(300_000, run) } };
       case '/transaction':
@@ -54,6 +59,16 @@ export class ModelApp {
       default:
         return { status: 201, headers, body: { json: { run, echo: body, ü: '☃' } } };
     }
+  }
+
+  /** More than the limit of the test, then nothing until `release`, then the end. */
+  private async *openStream(): AsyncGenerator<Buffer> {
+    for (let i = 0; i < 20; i++) yield Buffer.alloc(10_000, i);
+    await new Promise<void>((resolve) => {
+      this.release = resolve;
+      this.onHeld();
+    });
+    yield Buffer.from('end');
   }
 
   private async transaction(

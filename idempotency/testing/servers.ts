@@ -107,7 +107,7 @@ type Sink = {
 };
 
 const paths =
-  'things other held flaky throws refused bytes stream large transaction transaction-then-throw'.split(
+  'things other held flaky throws refused bytes stream large silent open-stream transaction transaction-then-throw'.split(
     ' ',
   );
 
