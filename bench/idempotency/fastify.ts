@@ -21,13 +21,19 @@ const guarded = await start('protected');
 const names = ['bare', 'first', 'replay'] as const;
 type Sample = { rate: number; micros: number };
 const samples = { bare: [] as Sample[], first: [] as Sample[], replay: [] as Sample[] };
-for (let round = 0; round < warmUps + rounds; round++) {
-  for (const name of names) {
-    const { port } = name === 'bare' ? bare : guarded;
-    const keys = name === 'replay' ? replayedKeys : 1_000_000_000;
-    const sample = await measure(port, `round-${round}-`, keys);
-    if (round >= warmUps) samples[name].push(sample);
+try {
+  for (let round = 0; round < warmUps + rounds; round++) {
+    for (const name of names) {
+      const { port } = name === 'bare' ? bare : guarded;
+      const keys = name === 'replay' ? replayedKeys : 1_000_000_000;
+      const sample = await measure(port, `round-${round}-`, keys);
+      if (round >= warmUps) samples[name].push(sample);
+    }
   }
+} finally {
+  bare.child.kill();
+  guarded.child.kill();
+  await redis.stop();
 }
 const middle = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;
 const base = middle(samples.bare.map((sample) => sample.rate));
@@ -39,10 +45,6 @@ for (const name of names) {
     `${name}: ${Math.round(rate)} requests/s, ${share} of bare; ${micros.toFixed(1)} µs CPU`,
   );
 }
-bare.child.kill();
-guarded.child.kill();
-await redis.stop();
-
 async function measure(port: number, prefix: string, keys: number): Promise<Sample> {
   const url = `http://127.0.0.1:${port}`;
   const cpu = async () => Number(await (await fetch(`${url}/cpu`)).text());
