@@ -7,9 +7,9 @@ export class Stalled extends Error {}
  * Bounds every call to the server in time, and spares a server that does not answer.
  *
  * While an answer is overdue, one call in a quarter of the timeout goes through to see whether it
- * answers again; the others fail at once. So an outage costs a caller the timeout only now and then,
- * and calls do not pile up that would all be carried out when it is over. An answer, even late, ends
- * it.
+ * answers again; the others fail at once. So an outage costs a caller the timeout only now and
+ * then, and calls do not pile up that would all be carried out when it is over. An answer, even
+ * late, ends it.
  */
 export class Breaker {
   readonly timeoutMs: number;

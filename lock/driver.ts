@@ -4,7 +4,7 @@ export type LockMode = 'exclusive' | 'shared';
 /** What is asked for. Keys are sorted, unique and carry the prefix already. */
 export interface Claim {
   readonly keys: readonly string[];
-  /** Names the holder; without spaces. Claiming again with it succeeds and starts the lease anew. */
+  /** Names the holder; no spaces. Claiming again with it succeeds and starts the lease anew. */
   readonly owner: string;
   readonly mode: LockMode;
   readonly leaseMs: number;
@@ -15,9 +15,9 @@ export type Attempt =
   /** All keys are held. `token` (a safe integer) rises with every grant of these keys. */
   | { readonly granted: true; readonly token: number }
   /**
-   * Nothing is held. `retryMs`: when the lease in the way ends, 0 = unknown. `queued`: the owner has
-   * a place in the queue and will be told of its grant, provided it asks again within `aliveMs`.
-   * `pollMs`: it will not be told, and should ask again after so long.
+   * Nothing is held. `retryMs`: when the lease in the way ends, 0 = unknown. `queued`: the owner
+   * has a place in the queue and will be told of its grant, provided it asks again within
+   * `aliveMs`. `pollMs`: it will not be told, and should ask again after so long.
    */
   | {
       readonly granted: false;

@@ -28,8 +28,8 @@ export interface Grant {
 export const turnsMax = 64;
 
 /**
- * The fencing token of one turn of a grant: server token × 64 + turn. With microseconds since 1970 it
- * fits a signed 64-bit integer until the year 6400.
+ * The fencing token of one turn of a grant: server token × 64 + turn. With microseconds since 1970
+ * it fits a signed 64-bit integer until the year 6400.
  */
 export function fencingToken(grant: Pick<Grant, 'token'>, turn: number): bigint {
   return BigInt(grant.token) * BigInt(turnsMax) + BigInt(turn);

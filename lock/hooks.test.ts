@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLocks, LockTimeout, memoryDriver, openTelemetryHooks } from './index.ts';
 
-test('hooks tell of grants, refusals, extensions, releases, losses and forced releases', async () => {
+test('hooks tell of grants, refusals, extensions, releases, losses and force', async () => {
   const seen: string[] = [];
   const note =
     (name: string) =>

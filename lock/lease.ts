@@ -46,7 +46,7 @@ export class Lease implements AsyncDisposable {
     return Math.max(0, this.#validUntil() - performance.now());
   }
 
-  /** `released` when the routine that holds it gave it back in time, `lost` when it ended before. */
+  /** `released` when it was given back in time, `lost` when it ended before. */
   get state(): 'held' | 'released' | 'lost' {
     if (this.#lost) return 'lost';
     if (this.#released) return 'released';

@@ -71,7 +71,7 @@ test('a Redis that stops answering costs one timeout, and is used again at once'
   await lease.release();
 });
 
-test('a client that is not connected gives LockUnavailable at once, and queues nothing', async () => {
+test('a client that is not connected gives LockUnavailable and queues nothing', async () => {
   const lone = createClient({ url: server.url });
   const locks = createLocks({ driver: redisDriver(lone) });
   await assert.rejects(locks.acquire(['k']), LockUnavailable);
@@ -97,7 +97,7 @@ test('a lease that is over when the reply arrives is given back and reported', a
   await assert.rejects(acquiring, LockLost);
 });
 
-test('an acquire whose reply is lost holds its keys no longer than it takes to notice', async (t) => {
+test('an acquire whose reply is lost gives its keys back when that is noticed', async (t) => {
   const proxy = await startProxy(server.port);
   t.after(() => proxy.stop());
   const lone = createClient({ url: `redis://127.0.0.1:${proxy.port}` });
@@ -164,7 +164,7 @@ test('tokens go on rising when the clock of the server is set back', async () =>
   await lease.release();
 });
 
-test('a process ends when its client does, although Redis is gone and the locks were not closed', async () => {
+test('a process ends with its client, although the locks were not closed', async () => {
   const own = await startRedis();
   const file = fileURLToPath(new URL('./fixtures/leaver.ts', import.meta.url));
   const child = spawn(process.execPath, [file, `${own.port}`], {

@@ -25,7 +25,7 @@ export interface Locks extends AsyncDisposable {
    *
    * Those who wait are served in the order of their arrival, across processes. Lasts at most
    * `waitMs` + 2 × `commandTimeoutMs` (in a Redis Cluster, per slot of the keys).
-   * @param keys 1 to 4,000; duplicates count once. All that a piece of work needs: taking more while
+   * @param keys 1 to 4,000; duplicates count once. All that the work needs: taking more while
    *   holding some can end in a deadlock, until a `waitMs` is over
    * @throws LockTimeout others held a key for all of `waitMs`
    * @throws LockUnavailable the server did not answer, or refused
@@ -37,10 +37,10 @@ export interface Locks extends AsyncDisposable {
   /**
    * Runs a routine under a lock and extends its lease until the routine settles.
    *
-   * The routine is never cut off: `lease.signal` tells it that the lease is lost, and its outcome is
-   * awaited in any case. A failing release changes nothing about the outcome.
+   * The routine is never cut off: `lease.signal` tells it that the lease is lost, and its outcome
+   * is awaited in any case. A failing release changes nothing about the outcome.
    * @returns what the routine returned
-   * @throws LockLost the lease was over before the routine settled; `cause` is what the routine threw,
+   * @throws LockLost the lease ended before the routine did; `cause` is what the routine threw,
    *   `result` what it returned
    * @throws whatever {@link acquire} or the routine throws
    */
@@ -52,8 +52,8 @@ export interface Locks extends AsyncDisposable {
   /** Who holds a key and who awaits it. One round trip. @throws LockUnavailable */
   inspect(key: string): Promise<KeyState>;
   /**
-   * The held keys that start with `start`, sorted. Reads all of the server's key names in steps: for
-   * operators, not for requests. @throws LockUnavailable
+   * The held keys that start with `start`, sorted. Reads all of the server's key names in steps:
+   * for operators, not for requests. @throws LockUnavailable
    */
   list(start?: string): Promise<KeyState[]>;
   /**

@@ -14,8 +14,8 @@ export interface LockMeter {
 
 /**
  * Hooks that feed OpenTelemetry: the histograms `lock.wait` and `lock.hold` (ms) and the counter
- * `lock.failures`, by `lock.mode` and, of failures, `error.type` (the error's code). Keys are left out:
- * they are too many for a metric.
+ * `lock.failures`, by `lock.mode` and, of failures, `error.type` (the error's code). Keys are left
+ * out: they are too many for a metric.
  */
 export function openTelemetryHooks(meter: LockMeter): LockHooks {
   const wait = meter.createHistogram('lock.wait', {

@@ -13,8 +13,8 @@ export interface LocksOptions {
   /** How this process is called in `inspect`. Default host name and process id. */
   readonly name?: string;
   /**
-   * Longest wait for one reply of the lock server, in ms, 1 to 60,000. Default 1,000: a healthy server
-   * answers in a few, and a caller learns soon of one that does not answer at all.
+   * Longest wait for one reply of the lock server, in ms, 1 to 60,000. Default 1,000: a healthy
+   * server answers in a few, and a caller learns soon of one that does not answer at all.
    */
   readonly commandTimeoutMs?: number;
   /** For metrics and traces. */
@@ -25,7 +25,8 @@ export interface LocksOptions {
 export interface AcquireOptions {
   /**
    * How long the keys stay held without a sign of life, in ms, 20 to 86,400,000 (a day). Default
-   * 10,000. Longer: a crash blocks the keys longer. Shorter: a pause of the process loses them sooner.
+   * 10,000. Longer: a crash blocks the keys longer. Shorter: a pause of the process loses them
+   * sooner.
    */
   readonly leaseMs?: number;
   /** How long to wait for others, in ms, up to a day; 0 asks once. Default 5,000. */
@@ -35,9 +36,9 @@ export interface AcquireOptions {
   /** Ends the waiting. A lease that was granted already is not touched. */
   readonly signal?: AbortSignal;
   /**
-   * Names the holder; 1 to 200 visible ASCII characters. Acquiring again with the same owner, keys and
-   * mode succeeds and starts the lease anew: for a caller whose process was replaced, or whose reply
-   * was lost. It must be as hard to guess as it is important. Default: a new one each time.
+   * Names the holder; 1 to 200 visible ASCII characters. Acquiring again with the same owner, keys
+   * and mode succeeds and starts the lease anew: for a caller whose process was replaced, or whose
+   * reply was lost. It must be as hard to guess as it is important. Default: a new one each time.
    */
   readonly owner?: string;
 }
@@ -45,8 +46,8 @@ export interface AcquireOptions {
 /** Settings of `using`. */
 export interface UsingOptions extends AcquireOptions {
   /**
-   * Longest time for which the lease is extended, in ms. Default 300,000 (5 min): a routine that hangs
-   * must not hold its keys for ever.
+   * Longest time for which the lease is extended, in ms. Default 300,000 (5 min): a routine that
+   * hangs must not hold its keys for ever.
    */
   readonly holdMaxMs?: number;
 }

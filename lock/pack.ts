@@ -1,8 +1,8 @@
 /**
  * Stages what is published, JavaScript and types, and packs it: `npm run pack -w lock [folder]`.
  *
- * In the repository the package is its TypeScript source; the tarball's package.json points to what the
- * compiler made of it.
+ * In the repository the package is its TypeScript source; the tarball's package.json points to what
+ * the compiler made of it.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -139,8 +139,8 @@ export class Session {
   /**
    * Gives keys back and ends waiting for them. Never rejects; true if all of them were held.
    *
-   * Where the server is out of reach it is tried again in the background, after 0.25, 0.5, 1, … 8 s,
-   * for as long as the lease may last; at the end of that the keys have freed themselves.
+   * Where the server is out of reach it is tried again in the background, after 0.25, 0.5, 1, … 8
+   * s, for as long as the lease may last; at the end of that the keys have freed themselves.
    */
   async giveBack(claim: Claim): Promise<boolean> {
     try {
@@ -218,8 +218,8 @@ export class Session {
 }
 
 /**
- * Whether a grant pushed now must be one of the lease that began since `askedAt`. A push may be late,
- * its lease over and the keys granted anew: an older one is not believed, but asked for.
+ * Whether a grant pushed now must be one of the lease that began since `askedAt`. A push may be
+ * late, its lease over and the keys granted anew: an older one is not believed, but asked for.
  */
 function isFresh({ leaseMs }: Claim, askedAt: number): boolean {
   return performance.now() - askedAt < leaseMs * freshRate;

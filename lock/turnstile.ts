@@ -40,9 +40,9 @@ const rowRate = 0.05;
 /**
  * The queue of this process for one set of keys.
  *
- * While anybody waits, one ticket stands in the server's queue for all of them. A grant serves those
- * who waited when it came, at most 64, one after the other and without asking the server; then it
- * goes back, and other processes have their turn before the next ticket's.
+ * While anybody waits, one ticket stands in the server's queue for all of them. A grant serves
+ * those who waited when it came, at most 64, one after the other and without asking the server;
+ * then it goes back, and other processes have their turn before the next ticket's.
  */
 export class Turnstile {
   readonly #host: TurnstileHost;

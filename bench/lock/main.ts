@@ -2,7 +2,8 @@
  * Measures the lock beside its peers, on one Redis of its own: `npm run bench -- lock [seconds]
  * [part of a scenario's name]`.
  *
- * Peers are installed into a temporary folder, which ONHAND_BENCH_PEERS may name so that it is kept.
+ * Peers are installed into a temporary folder, which ONHAND_BENCH_PEERS may name so that it is
+ * kept.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -63,7 +64,8 @@ for (const scenario of scenarios.filter(({ name }) => name.includes(only))) {
 function row(name: string, { perSecond, p50, p99, fewest, most }: Figures): string {
   const ratio = most === 0 ? '–' : (fewest / most).toFixed(2);
   const rate = Math.round(perSecond).toLocaleString('en');
-  return `| ${name} | ${rate} | ${p50.toFixed(2)} | ${p99.toFixed(2)} | ${fewest}/${most} = ${ratio} |`;
+  const waits = `${p50.toFixed(2)} | ${p99.toFixed(2)}`;
+  return `| ${name} | ${rate} | ${waits} | ${fewest}/${most} = ${ratio} |`;
 }
 
 async function measure(name: string, scenario: Scenario): Promise<Figures> {

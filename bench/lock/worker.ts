@@ -1,7 +1,7 @@
 /**
- * One process of the lock benchmark. Arguments: subject, Redis port, folder of the peers, tasks, keys a
- * task, `own` or `one` (each task its own keys, or one key for all), seconds, first task's number.
- * Waits for a line on its input, then measures and prints its figures as JSON.
+ * One process of the lock benchmark. Arguments: subject, Redis port, folder of the peers, tasks,
+ * keys a task, `own` or `one` (each task its own keys, or one key for all), seconds, first task's
+ * number. Waits for a line on its input, then measures and prints its figures as JSON.
  */
 import { once } from 'node:events';
 import { openSubject } from './subjects.ts';

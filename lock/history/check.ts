@@ -1,4 +1,4 @@
-/** One lease as its holder saw it; times on the clock that all processes of the machine share, ns. */
+/** One lease as its holder saw it; times in ns on the clock of the machine. */
 export interface Held {
   readonly worker: string;
   readonly token: bigint;
@@ -21,8 +21,8 @@ export function readHistory(worker: string, text: string): Held[] {
 }
 
 /**
- * Says what is wrong with a history: two leases at one time, unless Redis lost its data after the first
- * was granted, and tokens that do not rise with time.
+ * Says what is wrong with a history: two leases at one time, unless Redis lost its data after the
+ * first was granted, and tokens that do not rise with time.
  * @param losses when Redis lost its data, ns
  * @param leaseMs a lease that a loss may concern began at most so long before it
  */

@@ -21,7 +21,7 @@ const faultCount = Number(process.env.ONHAND_HISTORY_FAULTS ?? 16);
 const workerFile = fileURLToPath(new URL('./worker.ts', import.meta.url));
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-test('no two leases at one time while processes and Redis are killed, stopped and cut off', async (t) => {
+test('no two leases at one time while processes and Redis fail', async (t) => {
   const { url } = await createTestDatabase(t);
   const pool = new pg.Pool({ connectionString: url });
   await pool.query(fenceTable);

@@ -1,6 +1,6 @@
 /**
- * One process of the history check: takes the lock over and over, writes down every instant at which it
- * was sure to hold it, and counts in PostgreSQL under the fence.
+ * One process of the history check: takes the lock over and over, writes down every instant at
+ * which it was sure to hold it, and counts in PostgreSQL under the fence.
  *
  * Arguments: Redis port, history file, database URL, lease in ms.
  */

@@ -15,8 +15,8 @@ interface Memory {
 }
 
 /**
- * Locks within one process: for tests, and where no server is at hand. All locks that are to exclude
- * each other must be made with the same driver.
+ * Locks within one process: for tests, and where no server is at hand. All locks that are to
+ * exclude each other must be made with the same driver.
  */
 export function memoryDriver(): DriverFactory {
   let memory: Memory | undefined;

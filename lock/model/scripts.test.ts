@@ -36,9 +36,9 @@ const leaseMs = 600_000;
 let runs = 0;
 
 /**
- * Plays the same commands to the scripts and to the board, and compares every answer, every wake-up,
- * and who holds and awaits each key. Owners 0–3 belong to a client that listens, 4 and 5 to one that
- * has gone.
+ * Plays the same commands to the scripts and to the board, and compares every answer, every wake-
+ * up, and who holds and awaits each key. Owners 0–3 belong to a client that listens, 4 and 5 to one
+ * that has gone.
  */
 async function play(
   wants: readonly { keys: string[]; mode: LockMode }[],

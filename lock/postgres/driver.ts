@@ -31,8 +31,8 @@ export async function installPostgresLocks(queries: PostgresQueries): Promise<vo
 }
 
 /**
- * Locks in PostgreSQL 13 or later, for those who have no Redis. Works through a pooler in transaction
- * mode. Call {@link installPostgresLocks} once, for instance in a migration.
+ * Locks in PostgreSQL 13 or later, for those who have no Redis. Works through a pooler in
+ * transaction mode. Call {@link installPostgresLocks} once, for instance in a migration.
  * @param queries a `pg` pool; it stays the caller's to end
  */
 export function postgresDriver(queries: PostgresQueries): DriverFactory {

@@ -12,10 +12,11 @@ export const fenceTable = `CREATE TABLE IF NOT EXISTS lock_fence (
 )`;
 
 /**
- * Makes PostgreSQL refuse a holder whose lock has passed to a later one, whatever that holder believes.
+ * Makes PostgreSQL refuse a holder whose lock has passed to a later one, whatever that holder
+ * believes.
  *
- * Call it first in the transaction that writes under the lock. One statement; cost: a row a key, which
- * stays, so it suits keys of which there is a bounded number.
+ * Call it first in the transaction that writes under the lock. One statement; cost: a row a key,
+ * which stays, so it suits keys of which there is a bounded number.
  * @param transaction the client on which the transaction was begun
  * @throws LockLost a later holder was here already; roll back
  */

@@ -60,7 +60,7 @@ describe('locks in PostgreSQL', () => {
     await lone.end();
   });
 
-  test('checkFence lets a later holder write and refuses the earlier one, also while it waits', async () => {
+  test('checkFence lets the later holder write and refuses the earlier', async () => {
     const locks = createLocks({ driver: memoryDriver() });
     const stale = await locks.acquire(['x', 'y']);
     await locks.forceRelease('x', { reason: 'test' });

@@ -1,7 +1,7 @@
 -- Takes all keys for one owner, or none; may leave the owner waiting in the queues of the keys.
 --
--- KEYS[1]    waiting: sorted set, each waiting owner by the server time in ms until it counts as alive
--- KEYS[2]    fence: the last token given out
+-- KEYS[1]    waiting: sorted set, each waiting owner by the server time in ms until it counts as
+-- alive KEYS[2]    fence: the last token given out
 -- KEYS[3..]  the lock keys, unique
 -- ARGV[1]    owner, without spaces
 -- ARGV[2]    lease in ms
@@ -10,11 +10,12 @@
 -- ARGV[5]    how long a waiter counts as alive without asking again, in ms
 -- ARGV[6]    the caller's time in ms since 1970, for those who inspect the lock
 --
--- A lock key is a string "<owner> <token> <since>" while held exclusively, and a sorted set of owners by the
--- end of their lease (server time in ms) while shared. It expires with its lease.
+-- A lock key is a string "<owner> <token> <since>" while held exclusively, and a sorted set of
+-- owners by the end of their lease (server time in ms) while shared. It expires with its lease.
 --
--- The fence counts on from the server's clock in microseconds. It is never set back, and where it is
--- lost it starts from the clock again: above all tokens given out, unless there were a million a second.
+-- The fence counts on from the server's clock in microseconds. It is never set back, and where it
+-- is lost it starts from the clock again: above all tokens given out, unless there were a million a
+-- second.
 --
 -- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait

@@ -6,7 +6,8 @@
 --
 -- Returns one entry a key, numbers as text:
 --   { 'free' | 'exclusive' | 'shared', ms until the lease ends, holders, waiters, server ms }
---   holders of an exclusive key: { "<owner> <token> <since>" }; of a shared one: { owner, end in server ms, … }
+--   holders of an exclusive key: { "<owner> <token> <since>" }; of a shared one: { owner, end in
+-- server ms, … }
 --   waiters: owners, the next one first
 local domain = string.sub(KEYS[1], 1, -8)
 local time = redis.call('TIME')

@@ -55,7 +55,8 @@ local function ticket(who)
   return tickets[who]
 end
 
--- Whether the waiter's process listens. One that was killed does not, long before it counts as dead.
+-- Whether the waiter's process listens. One that was killed does not, long before it counts as
+-- dead.
 local listening = {}
 local function reachable(client)
   if listening[client] == nil then
