@@ -24,7 +24,7 @@ export interface Options {
 
 export const usage = `npm run bench -- [scenario …] [options]
 
-  --quick              some two minutes: 3 rounds of 1 s of the most telling scenarios
+  --quick              two to three minutes: 3 rounds of 1 s of the most telling scenarios
   --rounds N           interleaved rounds, default 5
   --seconds N          of each measurement, default 5
   --medusa             also Medusa's inventory module, installed in a temporary folder

@@ -13,7 +13,7 @@ const opening = `# Benchmarks
 Onhand beside what people would use instead, all in one run on one machine. To repeat it:
 
 \`\`\`
-npm run bench -- --quick              # some two minutes
+npm run bench -- --quick              # two to three minutes
 npm run bench -- --medusa --docs      # everything; rewrites this page and its charts
 npm run bench -- hot tenants          # some scenarios; --help lists them
 \`\`\`
