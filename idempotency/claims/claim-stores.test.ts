@@ -76,5 +76,5 @@ describe('claim stores', () => {
   claimStoreSuite('ioredis', () => ioRedis);
   claimStoreSuite('node-redis on a cluster', () => nodeRedisCluster);
   claimStoreSuite('ioredis on a cluster', () => ioRedisCluster);
-  claimStoreSuite('PostgreSQL', () => postgres);
+  claimStoreSuite('PostgreSQL', () => postgres, { wakes: false });
 });

@@ -7,8 +7,13 @@ import type { Claim, ClaimStore } from '../claims/claim-store.ts';
  * What every claim store must do.
  *
  * @param stores two views of the same store, like two processes have; called in each test
+ * @param options.wakes false for a store whose waiters only poll
  */
-export function claimStoreSuite(name: string, stores: () => [ClaimStore, ClaimStore]): void {
+export function claimStoreSuite(
+  name: string,
+  stores: () => [ClaimStore, ClaimStore],
+  { wakes = true } = {},
+): void {
   describe(name, () => {
     test('a free key is claimed by one of many who ask at once', async () => {
       const [one, two] = stores();
@@ -159,6 +164,23 @@ export function claimStoreSuite(name: string, stores: () => [ClaimStore, ClaimSt
         record: large,
       });
     });
+
+    if (wakes) {
+      test('a completion and a release wake who watches, once found in flight', async () => {
+        const [one, two] = stores();
+        for (const settle of ['complete', 'release'] as const) {
+          const claim = claimOf(newKey());
+          await one.claim(claim, leaseMs);
+          await two.claim({ ...claim, owner: newOwner() }, leaseMs);
+          const woken = Promise.withResolvers<void>();
+          const stop = await two.watch(claim.scope, claim.key, woken.resolve);
+          if (settle === 'complete') await one.complete(claim, record, 60_000);
+          else await one.release(claim);
+          await woken.promise;
+          stop();
+        }
+      });
+    }
 
     test('ping resolves', () => stores()[0].ping());
   });
