@@ -28,7 +28,7 @@ export interface RedisClaimsOptions {
   commandTimeoutMs?: number;
 }
 
-/** Most claims of unknown outcome remembered; more are left to their lease. */
+/** Most claims of unknown outcome remembered; the oldest, soon lapsed, are left to their lease. */
 const doubtfulMax = 10_000;
 
 interface Completion extends Claim {
@@ -89,7 +89,7 @@ class RedisClaims implements ClaimStore {
     try {
       reply = await this.claims.add({ scope, key, fingerprint, owner, leaseMs });
     } catch (error) {
-      if (this.doubtful.size < doubtfulMax) this.doubtful.set(keyId(scope, key), claim);
+      this.doubt(claim);
       throw error;
     }
     if (reply === null) return { state: 'claimed' };
@@ -211,6 +211,13 @@ class RedisClaims implements ClaimStore {
       if (this.connection.ready || !isDisconnection(error)) throw error;
       return this.deadlines.bound(this.connection.evaluate(script, keys, args, this.timeoutMs));
     }
+  }
+
+  private doubt(claim: Claim): void {
+    if (this.doubtful.size >= doubtfulMax) {
+      this.doubtful.delete(this.doubtful.keys().next().value as string);
+    }
+    this.doubtful.set(keyId(claim.scope, claim.key), claim);
   }
 
   /** Frees what an unanswered claim on this key may hold; sent ahead of the claim that follows. */

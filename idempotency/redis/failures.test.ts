@@ -63,6 +63,18 @@ test('a claim that was never answered does not block the resend', async (t) => {
   assert.ok(performance.now() - began < 90, 'at once, not after a wait');
 });
 
+test('the latest unanswered claims are remembered, however many there were', async (t) => {
+  const { proxy, store } = await behindProxy(t, 300);
+  const claims = Array.from({ length: 10_050 }, () => claimOf(newKey()));
+  proxy.hold();
+  const results = await Promise.allSettled(claims.map((claim) => store.claim(claim, leaseMs)));
+  assert.ok(results.every((result) => result.status === 'rejected'));
+  proxy.pass();
+  const last = claims.at(-1) as ReturnType<typeof claimOf>;
+  const resend = await store.claim({ ...last, owner: newOwner() }, leaseMs);
+  assert.deepEqual(resend, { state: 'claimed' });
+});
+
 test('a claim fails in bounded time when Redis does not answer or is not there', async (t) => {
   const { proxy, store, client } = await behindProxy(t, 50);
   proxy.hold();
