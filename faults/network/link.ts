@@ -140,8 +140,8 @@ class Connection {
   reset(): void {
     for (const socket of [this.#client, this.#upstream]) {
       if (socket.destroyed) continue;
-      // A Unix socket knows no reset.
-      if (socket.remoteFamily === undefined) socket.destroy();
+      // A Unix socket knows no reset; of one that is ending, Node would leak the handle.
+      if (socket.remoteFamily === undefined || socket.writableEnded) socket.destroy();
       else socket.resetAndDestroy();
     }
   }

@@ -9,6 +9,10 @@ import type { Undertaker } from './undertaker.ts';
 /** Longest wait for a standby to stream and to be caught up. */
 const streamWaitMs = 60_000;
 
+/** 20 tries half a second apart outlast every fault of a primary. */
+const rebuildTriesMax = 20;
+const rebuildPauseMs = 500;
+
 /**
  * A primary and, if asked for, a synchronous streaming standby behind a link of its own.
  *
@@ -88,7 +92,7 @@ export class PostgresPair {
     this.#standby = old;
     this.link.aim(standby.target);
     this.link.cut();
-    this.#rebuilding = this.#buildStandby(old)
+    this.#rebuilding = this.#rebuild(old)
       .catch((error) => {
         this.#rebuildFailure = error;
       })
@@ -96,6 +100,19 @@ export class PostgresPair {
         this.#rebuilding = undefined;
       });
     return true;
+  }
+
+  /** A fault may hit the primary in the middle of it: then once more from the start. */
+  async #rebuild(standby: PostgresServer): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await standby.kill();
+        return await this.#buildStandby(standby);
+      } catch (error) {
+        if (tries === rebuildTriesMax) throw error;
+        await delay(rebuildPauseMs);
+      }
+    }
   }
 
   async #buildStandby(standby: PostgresServer): Promise<void> {

@@ -1,0 +1,330 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Command } from '../workload/history.ts';
+import type { CheckName } from './anomaly.ts';
+import { check } from './check.ts';
+import { Example } from './example.ts';
+
+const receipt = (quantity: number, product = 'P1'): Command => {
+  return { type: 'receipt', warehouse: 'W1', lines: [{ product, quantity }] };
+};
+const shipment = (quantity: number): Command => {
+  return { type: 'shipment', warehouse: 'W1', lines: [{ product: 'P1', quantity }] };
+};
+const reserve = (quantity: number, ttlSeconds: number): Command => {
+  return { type: 'reservation', warehouse: 'W1', lines: [{ product: 'P1', quantity }], ttlSeconds };
+};
+
+/** 10 received at 0, 4 shipped at 10, 8 refused at 20, 2 of the 6 reserved at 30 for a second. */
+function sound() {
+  const example = new Example();
+  const received = example.post(0, receipt(10), [['P1', 10, 0]]);
+  const shipped = example.post(10, shipment(4), [['P1', -4, 0]]);
+  const short = [{ warehouse: 'W1', product: 'P1', requested: 8, available: 6 }];
+  const problem = { code: 'insufficient-stock', lines: short };
+  const refused = example.refuse(20, shipment(8), 409, problem);
+  const reserved = example.post(30, reserve(2, 1), [['P1', 0, 2]]);
+  const reservation = reserved.posting.reservation as string;
+  const expiresAt = reserved.posting.recordedAt + 1_000;
+  example.snapshot.reservations.push({
+    tenant: 'north',
+    id: reservation,
+    expiresAt,
+    held: { P1: 2 },
+  });
+  return { example, received, shipped, refused, reserved, reservation, short, problem };
+}
+
+function namesOf({ history, snapshot }: Example): CheckName[] {
+  return [...new Set(check(history, snapshot).map((anomaly) => anomaly.check))];
+}
+
+function assertNotices(example: Example, name: CheckName): void {
+  assert.ok(namesOf(example).includes(name), `${name} is not among ${namesOf(example)}`);
+}
+
+test('a right history has no anomaly', () => {
+  const { example } = sound();
+  example.read(12, 1, 10, 0);
+  example.read(50, 3, 6, 2);
+  assert.deepEqual(check(example.history, example.snapshot), []);
+});
+
+test('an acknowledged command without an effect, or with two, is noticed', () => {
+  const lost = sound().example;
+  lost.answer(lost.operation(receipt(1)), 60, 201, '{"id":"p0","movements":[]}');
+  assertNotices(lost, 'exactly-once');
+  const twice = sound();
+  const { operation } = twice.received;
+  const again = twice.example.posting(60, { reference: operation.id });
+  twice.example.move(again, 'P1', 10, 0);
+  assertNotices(twice.example, 'exactly-once');
+});
+
+test('a refused command that took effect is noticed, and an effect that nobody asked for', () => {
+  const { example, refused } = sound();
+  const posting = example.posting(24, { type: 'shipment', reference: refused.operation.id });
+  example.move(posting, 'P1', -8, 0);
+  assertNotices(example, 'exactly-once');
+  const stray = sound().example;
+  stray.move(stray.posting(60, { reference: 'dry run' }), 'P1', 1, 0);
+  assertNotices(stray, 'exactly-once');
+});
+
+test('an unanswered command may have taken effect or not', () => {
+  for (const tookEffect of [true, false]) {
+    const { example } = sound();
+    const operation = example.operation(receipt(3));
+    operation.attempts.push(example.sent(60));
+    const posting = tookEffect ? example.posting(64, { reference: operation.id }) : undefined;
+    if (posting) example.move(posting, 'P1', 3, 0);
+    assert.deepEqual(namesOf(example), []);
+  }
+});
+
+test('an answer that says something else than what was posted is noticed', () => {
+  const { example, received } = sound();
+  received.answer.body = received.answer.body.replace('"onHand":10', '"onHand":11');
+  assertNotices(example, 'exactly-once');
+});
+
+for (const [what, bend] of [
+  ['another status', { status: 200 }],
+  ['another byte', { body: '{"id":"p"}' }],
+  ['another header', { headers: 'other' }],
+] as const) {
+  test(`a repeat with ${what} is noticed`, () => {
+    const { example, received } = sound();
+    const { operation, answer } = received;
+    const { status, body } = answer;
+    Object.assign(example.answer(operation, 60, status, body), bend);
+    assertNotices(example, 'repeat');
+  });
+}
+
+test('an answer that is not recorded, or recorded otherwise, is noticed', () => {
+  const missing = sound().example;
+  missing.snapshot.records.shift();
+  assertNotices(missing, 'record');
+  const other = sound().example;
+  other.snapshot.records[0] = { tenant: 'north', key: 'north/1', status: 201, body: '{}' };
+  assertNotices(other, 'record');
+  const unknown = sound().example;
+  unknown.snapshot.records.push({ tenant: 'south', key: 'north/1', status: 201, body: '{}' });
+  assertNotices(unknown, 'record');
+});
+
+test('a key that stands for two requests is noticed, and one refused though used once', () => {
+  const { example, received } = sound();
+  const other = example.post(60, receipt(1, 'P2'), [['P2', 1, 0]]);
+  Object.assign(other.operation, { key: received.operation.key });
+  assertNotices(example, 'misuse');
+  const once = sound().example;
+  once.refuse(60, receipt(1), 422, { code: 'idempotency-key-reused' });
+  assertNotices(once, 'misuse');
+});
+
+test('a wrong request that is not refused is noticed', () => {
+  const { example } = sound();
+  example.history.invalid.push({ what: 'no key', expected: 400, status: 201, body: '' });
+  assert.deepEqual(namesOf(example), ['misuse']);
+});
+
+for (const field of [
+  'sequence',
+  'onHand',
+  'reserved',
+  'onHandChange',
+  'hash',
+  'recordedAt',
+] as const) {
+  test(`a movement with another ${field} is noticed`, () => {
+    const { example, shipped } = sound();
+    Object.assign(shipped.movements[0] as object, { [field]: field === 'hash' ? 'f' : 9 });
+    assertNotices(example, 'ledger');
+  });
+}
+
+test('a level that stands elsewhere than its last movement is noticed', () => {
+  const { example } = sound();
+  Object.assign(example.snapshot.levels[0] as object, { onHand: 7 });
+  assert.deepEqual(namesOf(example), ['ledger']);
+});
+
+test('stock below zero is noticed, unless the product allows backorder', () => {
+  const { example } = sound();
+  example.post(60, shipment(5), [['P1', -5, 0]]);
+  assert.deepEqual(namesOf(example), ['oversell']);
+  example.history.catalogue = { ...example.history.catalogue, backorderProducts: ['P1'] };
+  assert.deepEqual(namesOf(example), []);
+});
+
+test('an effect that is not what was asked for is noticed', () => {
+  const { example } = sound();
+  example.post(60, shipment(3), [['P1', -2, 0]]);
+  assert.deepEqual(namesOf(example), ['effect']);
+});
+
+test('a count whose expectation did not hold is noticed', () => {
+  const { example } = sound();
+  const lines = [{ product: 'P1', counted: 6, expectedSequence: 2 }];
+  example.post(60, { type: 'count', warehouse: 'W1', lines }, [['P1', 0, 0]]);
+  assert.deepEqual(namesOf(example), ['effect']);
+});
+
+test('a reservation shipped after its expiry, or beyond what it held, is noticed', () => {
+  for (const [at, quantity, isRight] of [
+    [900, 2, true],
+    [1_100, 2, false],
+    [900, 3, false],
+  ] as const) {
+    const { example, reservation } = sound();
+    const lines = [{ product: 'P1', quantity }];
+    const command = { type: 'reservation-ship', reservation, lines } as const;
+    const { posting } = example.post(at, command, [['P1', -quantity, -quantity]]);
+    Object.assign(posting, { reservation });
+    Object.assign(example.snapshot.reservations[0] as object, { held: { P1: 2 - quantity } });
+    assert.equal(namesOf(example).includes('effect'), !isRight, `${quantity} at ${at}`);
+  }
+});
+
+test('a posting reversed twice is noticed', () => {
+  const { example, received } = sound();
+  const { id } = received.posting;
+  example.post(60, receipt(20), [['P1', 20, 0]]);
+  for (const at of [70, 80]) {
+    const { posting } = example.post(at, { type: 'reversal', posting: id }, [['P1', -10, 0]]);
+    Object.assign(posting, { reverses: id });
+  }
+  assert.deepEqual(namesOf(example), ['effect']);
+});
+
+test('units given back before the expiry are noticed, and an expiry by another clock', () => {
+  const { example, reservation } = sound();
+  const early = example.posting(600, { type: 'expiry', reservation });
+  example.move(early, 'P1', 0, -2);
+  Object.assign(example.snapshot.reservations[0] as object, { held: { P1: 0 } });
+  assert.deepEqual(namesOf(example), ['clock']);
+  const other = sound();
+  Object.assign(other.example.snapshot.reservations[0] as object, { expiresAt: 1 });
+  assert.deepEqual(namesOf(other.example), ['clock']);
+});
+
+test('a posting dated outside its request is noticed', () => {
+  const { example } = sound();
+  const operation = example.operation(receipt(1));
+  operation.attempts.push(example.sent(60));
+  example.move(example.posting(-500, { reference: operation.id }), 'P1', 1, 0);
+  assertNotices(example, 'clock');
+});
+
+test('a posting of another tenant is noticed', () => {
+  const { example } = sound();
+  const operation = example.operation(receipt(1), { tenant: 'south' });
+  operation.attempts.push(example.sent(60));
+  example.move(example.posting(64, { reference: operation.id }), 'P1', 1, 0);
+  assertNotices(example, 'tenant');
+});
+
+test('an order of movements against real time is noticed', () => {
+  const { example, received } = sound();
+  Object.assign(received.operation.attempts[0] as object, example.sent(19));
+  Object.assign(received.answer, { at: 27, wall: example.start + 27 });
+  assertNotices(example, 'order');
+});
+
+test('postings that no order explains are noticed', () => {
+  const example = new Example();
+  const lines = [
+    { product: 'P1', quantity: 1 },
+    { product: 'P2', quantity: 1 },
+  ];
+  const command: Command = { type: 'receipt', warehouse: 'W1', lines };
+  const [one, two] = [example.operation(command), example.operation(command)];
+  for (const each of [one, two]) each.attempts.push(example.sent(0));
+  const first = example.posting(4, { reference: one.id });
+  const second = example.posting(4, { reference: two.id });
+  // The first before the second on one level, behind it on the other.
+  example.move(first, 'P1', 1, 0);
+  example.move(second, 'P1', 1, 0);
+  example.move(second, 'P2', 1, 0);
+  example.move(first, 'P2', 1, 0);
+  assertNotices(example, 'order');
+});
+
+test('a read of an old state, of one to come, or of none at all is noticed', () => {
+  for (const [at, sequence, onHand, reserved] of [
+    [60, 2, 6, 0],
+    [5, 3, 6, 2],
+    [60, 3, 5, 2],
+    [60, 3, 6, 1],
+  ] as const) {
+    const { example } = sound();
+    example.read(at, sequence, onHand, reserved);
+    assertNotices(example, 'read');
+  }
+});
+
+test('a read that goes back behind another read is noticed', () => {
+  const { example } = sound();
+  const operation = example.operation(receipt(1));
+  operation.attempts.push(example.sent(60));
+  example.move(example.posting(64, { reference: operation.id }), 'P1', 1, 0);
+  example.read(70, 4, 7, 2);
+  assert.deepEqual(namesOf(example), []);
+  example.read(80, 3, 6, 2);
+  assert.deepEqual(namesOf(example), ['read']);
+});
+
+test('expired units are available to a read and to a refusal from the instant of the expiry', () => {
+  const { example, short, problem } = sound();
+  example.read(1_200, 3, 6, 0);
+  assert.deepEqual(namesOf(example), []);
+  const lines = [{ ...short[0], available: 4 }];
+  example.refuse(1_200, shipment(8), 409, { ...problem, lines });
+  assert.deepEqual(namesOf(example), ['refusal']);
+});
+
+for (const [code, command, more] of [
+  ['insufficient-stock', shipment(8), { lines: [] }],
+  [
+    'insufficient-stock',
+    shipment(8),
+    { lines: [{ warehouse: 'W1', product: 'P1', requested: 8, available: 5 }] },
+  ],
+  [
+    'insufficient-stock',
+    shipment(8),
+    { lines: [{ warehouse: 'W1', product: 'P1', requested: 4, available: 4 }] },
+  ],
+  ['unknown-product', shipment(8), { products: ['P1'] }],
+  ['stock-changed', shipment(8), {}],
+  ['not-found', { type: 'reversal', posting: 'p2' }, {}],
+  ['already-reversed', { type: 'reversal', posting: 'p2' }, { reversal: 'p9' }],
+  ['reservation-expired', { type: 'reservation-ship', reservation: 'r8' }, {}],
+  ['reservation-closed', { type: 'reservation-release', reservation: 'r8' }, {}],
+  ['validation-failed', shipment(8), {}],
+  ['quantity-overflow', shipment(8), {}],
+] as const) {
+  test(`a wrong ${code} is noticed: ${JSON.stringify(more)}`, () => {
+    const { example, reservation, received } = sound();
+    const named = JSON.parse(
+      JSON.stringify(command)
+        .replace('"r8"', `"${reservation}"`)
+        .replace('"p2"', `"${received.posting.id}"`),
+    ) as Command;
+    example.refuse(60, named, 409, { code, ...more });
+    assert.deepEqual(namesOf(example), ['refusal']);
+  });
+}
+
+test('a count refused for a level that was as expected is noticed', () => {
+  const { example } = sound();
+  const lines = [{ product: 'P1', counted: 1, expectedOnHand: 6 }];
+  const level = { warehouse: 'W1', product: 'P1', onHand: 6, sequence: 3 };
+  example.refuse(60, { type: 'count', warehouse: 'W1', lines }, 409, {
+    code: 'stock-changed',
+    levels: [level],
+  });
+  assert.deepEqual(namesOf(example), ['refusal']);
+});
