@@ -22,5 +22,5 @@ export const answerBeforeCommit: Mutant = {
   ],
   kinds: ['kill-postgres', 'cut-postgres', 'kill-service'],
   profile: crowded,
-  noticedBy: ['exactly-once', 'record', 'repeat'],
+  noticedBy: ['exactly-once', 'record', 'repeat', 'read', 'order'],
 };

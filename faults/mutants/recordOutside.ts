@@ -7,23 +7,14 @@ export const recordOutside: Mutant = {
   what: 'the idempotency record is written in a transaction of its own, after the effect',
   patches: [
     {
-      file: 'inventory/pipeline/writeEffects.ts',
-      find: 'if (records.length > 0) {',
-      replace: 'if (records.length > 0 && postings.length === 0) {',
-    },
-    {
       file: 'inventory/pipeline/commitBatch.ts',
-      find: `    await transaction.commit(() => writeEffects(transaction, tenant, effects, lapsedKeys, times));
-`,
-      replace: `    await transaction.commit(() => writeEffects(transaction, tenant, effects, lapsedKeys, times));
-    if (effects.postings.length > 0) {
-      const later = await Transaction.open(options.database.writes);
-      await later.begin();
-      const only = { postings: [], expiries: [], levels: [], reservations: [] };
-      const own = { ...only, records: effects.records };
-      await later.commit(() => writeEffects(later, tenant, own, [], times));
-    }
-`,
+      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times));',
+      replace: `writeEffects(transaction, tenant, { ...effects, records: [] }, lapsedKeys, times));
+    const later = await Transaction.open(options.database.writes);
+    await later.begin();
+    const nothing = { postings: [], expiries: [], levels: [], reservations: [] };
+    const own = { ...nothing, records: effects.records };
+    await later.commit(() => writeEffects(later, tenant, own, [], times));`,
     },
   ],
   kinds: ['kill-service', 'cut-postgres', 'kill-postgres'],
