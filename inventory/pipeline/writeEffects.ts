@@ -1,11 +1,10 @@
+import { type BatchWrite, writeBatch } from '../postgres/batchWrite.ts';
 import { deleteLapsedRecords } from '../postgres/deleteLapsedRecords.ts';
 import { expireLines } from '../postgres/expireLines.ts';
-import { insertMovements } from '../postgres/insertMovements.ts';
-import { insertPostings } from '../postgres/insertPostings.ts';
 import { insertRecords } from '../postgres/insertRecords.ts';
+import { run } from '../postgres/operation.ts';
 import { rfc3339 } from '../postgres/rfc3339.ts';
 import type { Transaction } from '../postgres/transaction.ts';
-import { updateLevels } from '../postgres/updateLevels.ts';
 import { upsertReservations } from '../postgres/upsertReservations.ts';
 import type { Effects } from './effects.ts';
 
@@ -19,8 +18,7 @@ export interface WriteTimes {
 
 /**
  * Issues the writes of a batch; they share one round trip with the COMMIT that the caller issues
- * behind them. Records go last: the one place where two batches can wait for each other is then
- * behind all row locks, and in sorted order.
+ * behind them. Records go last, into the place that lapsed ones have left.
  */
 export function writeEffects(
   transaction: Transaction,
@@ -30,21 +28,22 @@ export function writeEffects(
   { recordedAt, now, retentionMs }: WriteTimes,
 ): Promise<unknown>[] {
   const { postings, expiries, levels, reservations, records } = effects;
-  const at = rfc3339(recordedAt);
+  const write: BatchWrite = {
+    tenant,
+    recordedAt: rfc3339(recordedAt),
+    decidedAt: rfc3339(now),
+    expiresAt: rfc3339(now + retentionMs),
+    postings,
+    levels,
+    records,
+  };
   const writes: Promise<unknown>[] = [];
-  if (postings.length > 0) {
-    writes.push(insertPostings(transaction, tenant, at, postings));
-    writes.push(insertMovements(transaction, tenant, at, postings));
-  }
-  if (levels.length > 0) writes.push(updateLevels(transaction, tenant, at, levels));
   if (reservations.length > 0) {
-    writes.push(upsertReservations(transaction, tenant, at, reservations));
+    writes.push(upsertReservations(transaction, tenant, write.recordedAt, reservations));
   }
   if (expiries.length > 0) writes.push(expireLines(transaction, tenant, expiries));
   if (lapsedKeys.length > 0) writes.push(deleteLapsedRecords(transaction, tenant, lapsedKeys));
-  if (records.length > 0) {
-    const expiresAt = rfc3339(now + retentionMs);
-    writes.push(insertRecords(transaction, tenant, rfc3339(now), expiresAt, records));
-  }
+  if (postings.length > 0) writes.push(run(transaction, writeBatch, write));
+  else writes.push(run(transaction, insertRecords, write));
   return writes;
 }

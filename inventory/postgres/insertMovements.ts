@@ -1,8 +1,10 @@
-import type { Movement, Posting } from '../stock/outcomes.ts';
+import type { Movement } from '../stock/outcomes.ts';
 import { packDigests, plainArray, textArray } from './arrays.ts';
-import type { Transaction } from './transaction.ts';
+import type { BatchWrite } from './batchWrite.ts';
+import type { Operation } from './operation.ts';
 
-const statement = {
+/** The movements of a batch, all of one instant. */
+export const insertMovements: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' | 'postings'>> = {
   name: 'insert-movements',
   text: `
     INSERT INTO movements (tenant_id, recorded_at, posting_id, position, warehouse, product,
@@ -15,28 +17,18 @@ const statement = {
                 $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
       WITH ORDINALITY AS m (posting_id, position, warehouse, product, sequence, on_hand_change,
                             reserved_change, on_hand, reserved, unit_cost, n)`,
-};
-
-/** @param recordedAt RFC 3339; one instant for all movements of a batch */
-export async function insertMovements(
-  transaction: Transaction,
-  tenant: string,
-  recordedAt: string,
-  postings: readonly Posting[],
-): Promise<void> {
-  const ids: string[] = [];
-  const positions: number[] = [];
-  const movements: Movement[] = [];
-  for (const { id, movements: ofPosting } of postings) {
-    for (let position = 0; position < ofPosting.length; position++) {
-      ids.push(id);
-      positions.push(position);
-      movements.push(ofPosting[position] as Movement);
+  values: ({ tenant, recordedAt, postings }) => {
+    const ids: string[] = [];
+    const positions: number[] = [];
+    const movements: Movement[] = [];
+    for (const { id, movements: ofPosting } of postings) {
+      for (let position = 0; position < ofPosting.length; position++) {
+        ids.push(id);
+        positions.push(position);
+        movements.push(ofPosting[position] as Movement);
+      }
     }
-  }
-  await transaction.query({
-    ...statement,
-    values: [
+    return [
       tenant,
       recordedAt,
       textArray(ids),
@@ -50,6 +42,6 @@ export async function insertMovements(
       plainArray(movements.map((m) => m.reserved)),
       textArray(movements.map((m) => m.unitCost)),
       packDigests(movements.map((m) => m.hash)),
-    ],
-  });
-}
+    ];
+  },
+};

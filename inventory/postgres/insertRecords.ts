@@ -1,8 +1,17 @@
 import { packBytes, packDigests, plainArray, textArray } from './arrays.ts';
-import type { StoredRecord } from './loadContext.ts';
-import type { Transaction } from './transaction.ts';
+import type { BatchWrite } from './batchWrite.ts';
+import type { Operation } from './operation.ts';
 
-const statement = {
+/**
+ * Records the answers of a batch in the transaction of their effects.
+ *
+ * A plain INSERT: a key that another writer recorded first fails the whole batch (23505), which is
+ * then decided again and finds the record. Keys go in sorted, so two batches that hold each other's
+ * keys cannot deadlock.
+ */
+export const insertRecords: Operation<
+  Pick<BatchWrite, 'tenant' | 'decidedAt' | 'expiresAt' | 'records'>
+> = {
   name: 'insert-records',
   text: `
     INSERT INTO idempotency_records (scope, created_at, expires_at, key, fingerprint, status,
@@ -12,30 +21,12 @@ const statement = {
            substring($8::bytea FROM r.start FOR r.length)
     FROM unnest($4::text[], $6::smallint[], $7::text[], $9::integer[], $10::integer[])
       WITH ORDINALITY AS r (key, status, headers, start, length, n)`,
-};
-
-/**
- * Records the answers of a batch in the transaction of their effects.
- *
- * A plain INSERT: a key that another writer recorded first fails the whole batch (23505), which is
- * then decided again and finds the record. Keys go in sorted, so two batches that hold each other's
- * keys cannot deadlock.
- * @param createdAt @param expiresAt RFC 3339
- */
-export async function insertRecords(
-  transaction: Transaction,
-  tenant: string,
-  createdAt: string,
-  expiresAt: string,
-  records: readonly StoredRecord[],
-): Promise<void> {
-  const sorted = records.toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  const { bytes, starts, lengths } = packBytes(sorted.map((r) => r.body));
-  await transaction.query({
-    ...statement,
-    values: [
+  values: ({ tenant, decidedAt, expiresAt, records }) => {
+    const sorted = records.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+    const { bytes, starts, lengths } = packBytes(sorted.map((r) => r.body));
+    return [
       tenant,
-      createdAt,
+      decidedAt,
       expiresAt,
       textArray(sorted.map((r) => r.key)),
       packDigests(sorted.map((r) => r.fingerprint)),
@@ -44,6 +35,6 @@ export async function insertRecords(
       bytes,
       starts,
       lengths,
-    ],
-  });
-}
+    ];
+  },
+};

@@ -1,10 +1,14 @@
 import { packDigests, plainArray, textArray } from './arrays.ts';
-import type { LockedLevel } from './lockLevels.ts';
-import type { Transaction } from './transaction.ts';
+import type { BatchWrite } from './batchWrite.ts';
+import type { Operation } from './operation.ts';
 
-// An upsert of rows that are there: each is found through the primary key, which no plan can change.
-// UPDATE … FROM unnest would let the planner read the tenant's levels once for every batch.
-const statement = {
+/**
+ * The levels that a batch has moved. The caller holds their locks.
+ *
+ * An upsert of rows that are there: each is found through the primary key, which no plan can change.
+ * UPDATE … FROM unnest would let the planner read the tenant's levels once for every batch.
+ */
+export const updateLevels: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' | 'levels'>> = {
   name: 'update-levels',
   text: `
     INSERT INTO levels (tenant_id, recorded_at, warehouse, product, on_hand, reserved, sequence,
@@ -19,30 +23,15 @@ const statement = {
     SET on_hand = excluded.on_hand, reserved = excluded.reserved, sequence = excluded.sequence,
         hash = excluded.hash, may_be_negative = excluded.may_be_negative,
         recorded_at = excluded.recorded_at`,
+  values: ({ tenant, recordedAt, levels }) => [
+    tenant,
+    recordedAt,
+    textArray(levels.map((l) => l.warehouse)),
+    textArray(levels.map((l) => l.product)),
+    plainArray(levels.map((l) => l.onHand)),
+    plainArray(levels.map((l) => l.reserved)),
+    plainArray(levels.map((l) => l.sequence)),
+    packDigests(levels.map((l) => l.hash)),
+    plainArray(levels.map((l) => l.mayBeNegative)),
+  ],
 };
-
-/**
- * Writes the levels that a batch has moved. The caller holds their locks.
- * @param recordedAt RFC 3339
- */
-export async function updateLevels(
-  transaction: Transaction,
-  tenant: string,
-  recordedAt: string,
-  levels: readonly LockedLevel[],
-): Promise<void> {
-  await transaction.query({
-    ...statement,
-    values: [
-      tenant,
-      recordedAt,
-      textArray(levels.map((l) => l.warehouse)),
-      textArray(levels.map((l) => l.product)),
-      plainArray(levels.map((l) => l.onHand)),
-      plainArray(levels.map((l) => l.reserved)),
-      plainArray(levels.map((l) => l.sequence)),
-      packDigests(levels.map((l) => l.hash)),
-      plainArray(levels.map((l) => l.mayBeNegative)),
-    ],
-  });
-}
