@@ -1,45 +1,38 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createClient } from 'redis';
-import { ready } from './ready.ts';
+import { startTestRedis, type TestRedis } from '../../fixtures/redis.ts';
 
-/** A redis-server of this test file's own, on a unix socket in a temporary folder. */
+/** A Redis of this test file's own, which ends with its process whatever happens to that. */
 export class RedisServer {
-  readonly socket: string;
-  private readonly folder: string;
-  private child: ChildProcess | undefined;
+  private readonly redis: TestRedis;
+  private readonly releases: (() => void | Promise<void>)[];
 
-  private constructor(folder: string) {
-    this.folder = folder;
-    this.socket = join(folder, 'redis.sock');
+  private constructor(redis: TestRedis, releases: (() => void | Promise<void>)[]) {
+    this.redis = redis;
+    this.releases = releases;
   }
 
   static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await mkdtemp(join(tmpdir(), 'idempotency-redis-')));
-    await server.run();
-    return server;
+    const releases: (() => void | Promise<void>)[] = [];
+    const redis = await startTestRedis({ after: (release) => releases.push(release) });
+    return new RedisServer(redis, releases);
   }
 
-  /** Starts the process, again after {@link kill}; resolves when it accepts connections. */
-  async run(): Promise<void> {
-    const settings = [
-      '--port',
-      '0',
-      '--unixsocket',
-      this.socket,
-      '--save',
-      '',
-      '--appendonly',
-      'no',
-    ];
-    const child = spawn('redis-server', [...settings, '--dir', this.folder], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    this.child = child;
-    await ready(child, 'ready to accept connections');
+  /** The path of its unix socket. */
+  get socket(): string {
+    return this.redis.socketPath;
+  }
+
+  /** Starts it again, empty, after {@link kill}. */
+  run(): Promise<void> {
+    return this.redis.restart();
+  }
+
+  kill(): Promise<void> {
+    return this.redis.kill();
+  }
+
+  async stop(): Promise<void> {
+    for (const release of this.releases) await release();
   }
 
   async client() {
@@ -49,23 +42,6 @@ export class RedisServer {
     client.on('error', () => {});
     await client.connect();
     return client;
-  }
-
-  signal(name: NodeJS.Signals): void {
-    this.child?.kill(name);
-  }
-
-  async kill(): Promise<void> {
-    const child = this.child;
-    this.child = undefined;
-    if (!child || child.exitCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-
-  async stop(): Promise<void> {
-    await this.kill();
-    await rm(this.folder, { recursive: true, force: true });
   }
 }
 
