@@ -1,6 +1,6 @@
 import type { Cluster } from '../supervisor/cluster.ts';
 import type { Caller } from '../workload/caller.ts';
-import type { History } from '../workload/history.ts';
+import { finalAnswer, type History } from '../workload/history.ts';
 import type { Report } from './anomaly.ts';
 
 /**
@@ -28,7 +28,7 @@ export async function checkServers(
     for (const crash of crashes) report('crash', `service ${index} ended by itself: ${crash}`);
   }
   for (const tenant of history.tenants) await checkProof(caller, tenant, report);
-  await checkUnknownKey(caller, history, report);
+  await checkKeys(caller, history, report);
 }
 
 function checkLog(log: string, report: Report): void {
@@ -48,9 +48,22 @@ async function checkProof(caller: Caller, tenant: string, report: Report): Promi
   }
 }
 
-/** `GET /v1/idempotency-keys/{key}` says what became of requests: nothing of one never sent. */
-async function checkUnknownKey(caller: Caller, history: History, report: Report): Promise<void> {
-  const tenant = history.tenants[0] ?? '';
-  const reply = await caller.get(tenant, 0, '/v1/idempotency-keys/never-sent');
-  if (reply?.status !== 404) report('misuse', `a key never sent is known: ${reply?.body}`);
+/** Settled requests that are asked about: the latest ones, under the last faults. */
+const askedMax = 30;
+
+/** `GET /v1/idempotency-keys/{key}` says what became of a request, and nothing of one never sent. */
+async function checkKeys(caller: Caller, history: History, report: Report): Promise<void> {
+  const [first = ''] = history.tenants;
+  const unknown = await caller.get(first, 0, '/v1/idempotency-keys/never-sent');
+  if (unknown?.status !== 404) report('misuse', `a key never sent is known: ${unknown?.body}`);
+  for (const operation of history.operations.slice(-askedMax)) {
+    const answer = finalAnswer(operation);
+    // Others leave the key free, or to another request.
+    if (answer?.status !== 201) continue;
+    const { id, tenant, key } = operation;
+    const reply = await caller.get(tenant, 0, `/v1/idempotency-keys/${key}`);
+    const state = JSON.parse(reply?.body ?? '{}') as { answer?: { body: unknown } };
+    if (JSON.stringify(state.answer?.body) === answer.body) continue;
+    report('record', `${id} was answered ${answer.body}, and its key says ${reply?.body}`);
+  }
 }
