@@ -5,7 +5,13 @@ import type { Answer, IdempotencyRecord } from './answer.ts';
 import type { ClaimStore } from './claims/claim-store.ts';
 import { memoryClaims } from './claims/memory.ts';
 import { KeyReused, RequestInFlight } from './errors.ts';
-import { createIdempotency, type IdempotencyOptions, type RunResult } from './layer.ts';
+import {
+  createIdempotency,
+  type Idempotency,
+  type IdempotencyOptions,
+  type KeyedRequest,
+  type RunResult,
+} from './layer.ts';
 import { redisClaims } from './redis/claims.ts';
 import { RedisServer, type TestRedisClient } from './testing/redis-server.ts';
 
@@ -61,6 +67,17 @@ function gate<T>() {
   return Promise.withResolvers<T>();
 }
 
+/** Begins a request that ends with `open`; resolves once it holds its claim and runs. */
+async function begin(layer: Idempotency, once: KeyedRequest, open: Promise<RunResult>) {
+  const started = gate<void>();
+  const first = layer.execute(once, () => {
+    started.resolve();
+    return open;
+  });
+  await started.promise;
+  return { first };
+}
+
 test('a repeat is answered with the first answer and does not run', async () => {
   const { layer } = await redisLayer();
   const once = request();
@@ -81,7 +98,7 @@ test('a key used for another request is refused from every place that knows it',
   const once = request();
   const other = { ...once, fingerprint: prints.b };
   const open = gate<RunResult>();
-  const first = one.layer.execute(once, () => open.promise);
+  const { first } = await begin(one.layer, once, open.promise);
   await assert.rejects(one.layer.execute(other, never), KeyReused, 'in flight here');
   await assert.rejects(two.layer.execute(other, never), KeyReused, 'in flight elsewhere');
   open.resolve({ record: record('one'), replayed: false });
@@ -115,7 +132,7 @@ test('a duplicate elsewhere is woken by the completion, not by its poll', async 
   await two.claims.watch('t1', 'warm', () => {});
   const once = request();
   const open = gate<RunResult>();
-  const first = one.layer.execute(once, () => open.promise);
+  const { first } = await begin(one.layer, once, open.promise);
   const second = two.layer.execute(once, never);
   const channel = `idempotency:{t1}:${once.key}`;
   while ((await one.client.pubSubNumSub(channel))[channel] === 0) await setImmediate();
@@ -131,7 +148,7 @@ test('a duplicate is told that the request is in flight once it waited long enou
   const [one, two] = [await redisLayer({ waitMs: 30 }), await redisLayer({ waitMs: 30 })];
   const once = request();
   const open = gate<RunResult>();
-  const first = one.layer.execute(once, () => open.promise);
+  const { first } = await begin(one.layer, once, open.promise);
   const late = (error: unknown) =>
     error instanceof RequestInFlight && error.status === 409 && (error.retryAfterSeconds ?? 0) >= 1;
   await assert.rejects(one.layer.execute(once, never), late);
@@ -144,7 +161,7 @@ test('an answer that is not recorded leaves the key free, also for those who wai
   const [one, two] = [await redisLayer(), await redisLayer()];
   const once = request();
   const open = gate<RunResult>();
-  const first = one.layer.execute(once, () => open.promise);
+  const { first } = await begin(one.layer, once, open.promise);
   const [here, elsewhere] = [
     one.layer.execute(once, recorded('second')),
     two.layer.execute(once, recorded('second')),
@@ -205,7 +222,7 @@ test('the claim of a run that outlasts its lease is renewed', async () => {
   const { layer, claims } = await redisLayer({ leaseMs: 90 });
   const once = request();
   const open = gate<RunResult>();
-  const first = layer.execute(once, () => open.promise);
+  const { first } = await begin(layer, once, open.promise);
   const began = performance.now();
   while (performance.now() - began < 250) {
     const state = await claims.peek(once.scope, once.key);
@@ -237,7 +254,7 @@ test('state tells in-flight, completed and no effect', async () => {
   const once = request();
   const open = gate<RunResult>();
   assert.equal(await one.layer.state(once.scope, once.key), undefined);
-  const first = one.layer.execute(once, () => open.promise);
+  const { first } = await begin(one.layer, once, open.promise);
   while ((await two.layer.state(once.scope, once.key)) !== 'in-flight') await setImmediate();
   assert.equal(await one.layer.state(once.scope, once.key), 'in-flight');
   open.resolve({ record: record('one'), replayed: false });
@@ -251,12 +268,8 @@ test('state tells in-flight, completed and no effect', async () => {
 test('closing releases the claims of requests that still run', async () => {
   const [one, two] = [await redisLayer(), await redisLayer()];
   const once = request();
-  const [open, started] = [gate<RunResult>(), gate<void>()];
-  const first = one.layer.execute(once, () => {
-    started.resolve();
-    return open.promise;
-  });
-  await started.promise;
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
   await one.layer.close();
   assert.equal(await two.claims.peek(once.scope, once.key), undefined);
   open.resolve({ unrecorded: answer('stopped') });
