@@ -3,10 +3,10 @@ import path from 'node:path';
 import { faultPage } from './faultPage.ts';
 import { mutants } from './mutants/catalogue.ts';
 import { hunt } from './mutants/hunt.ts';
-import { makeTree, repository } from './mutants/tree.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
 import { type FaultRun, faultRunOf, type MutantRun, mutantRunOf, type Result } from './results.ts';
 import { type RunResult, run } from './run.ts';
+import { repository } from './supervisor/tree.ts';
 import { mixedProfile } from './workload/profile.ts';
 
 /**
@@ -65,30 +65,20 @@ async function runAll(options: Options): Promise<FaultRun[]> {
   return results;
 }
 
-/** From a copy of the tree: a process that starts in the middle must not meet an edit. */
-async function runOnce(
-  { minutes, kinds }: Options,
-  seed: number,
-  services: number,
-): Promise<RunResult> {
-  const tree = makeTree();
-  try {
-    return await run({
-      seed,
-      services,
-      kinds,
-      forMs: minutes * 60_000,
-      roundMs,
-      standby: true,
-      profile: mixedProfile,
-      tree: tree.root,
-      faultPauseMs,
-      settleWithinMs,
-      onLine: (line) => say(`  ${line}`),
-    });
-  } finally {
-    tree.remove();
-  }
+function runOnce({ minutes, kinds }: Options, seed: number, services: number): Promise<RunResult> {
+  return run({
+    seed,
+    services,
+    kinds,
+    forMs: minutes * 60_000,
+    roundMs,
+    standby: true,
+    profile: mixedProfile,
+    patches: [],
+    faultPauseMs,
+    settleWithinMs,
+    onLine: (line) => say(`  ${line}`),
+  });
 }
 
 function summaryOf({ seed, operations, injected, anomalies, settleMs }: RunResult): string {

@@ -7,6 +7,7 @@ import type { FaultKind } from './injection/catalogue.ts';
 import { type Injected, Injector } from './injection/injector.ts';
 import { Random } from './random.ts';
 import { Cluster } from './supervisor/cluster.ts';
+import type { Patch } from './supervisor/tree.ts';
 import { finalAnswer, type History } from './workload/history.ts';
 import type { Profile } from './workload/profile.ts';
 import { Workload } from './workload/workload.ts';
@@ -21,7 +22,8 @@ export interface RunOptions {
   readonly standby: boolean;
   readonly kinds: readonly FaultKind[];
   readonly profile: Profile;
-  readonly tree: string;
+  /** Defects to seed; none: the service as it is. */
+  readonly patches: readonly Patch[];
   readonly faultPauseMs: { readonly min: number; readonly max: number };
   /** Liveness: after the last fault healed, everything must be settled within this, in ms. */
   readonly settleWithinMs: number;
@@ -54,8 +56,8 @@ const startWaitMs = 60_000;
 
 /** One run: a cluster of its own, a workload, faults, and the check after each round. */
 export async function run(options: RunOptions): Promise<RunResult> {
-  const { services, standby, tree, profile } = options;
-  const cluster = await Cluster.start({ services, standby, tree, tenants: profile.tenants });
+  const { services, standby, patches, profile } = options;
+  const cluster = await Cluster.start({ services, standby, patches, tenants: profile.tenants });
   try {
     return await new Run(options, cluster).play();
   } finally {

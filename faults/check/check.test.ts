@@ -119,6 +119,13 @@ test('a key that stands for two requests is noticed, and one refused though used
   const other = example.post(60, receipt(1, 'P2'), [['P2', 1, 0]]);
   Object.assign(other.operation, { key: received.operation.key });
   assertNotices(example, 'misuse');
+  const effect = sound();
+  const told = effect.example.refuse(60, receipt(1), 422, { code: 'idempotency-key-reused' });
+  Object.assign(told.operation, { key: effect.received.operation.key });
+  assert.deepEqual(namesOf(effect.example), ['record'], 'its own record is one too many');
+  const posting = effect.example.posting(64, { reference: told.operation.id });
+  effect.example.move(posting, 'P1', 1, 0);
+  assertNotices(effect.example, 'misuse');
   const once = sound().example;
   once.refuse(60, receipt(1), 422, { code: 'idempotency-key-reused' });
   assertNotices(once, 'misuse');

@@ -58,7 +58,7 @@ function nameOf({ tenant, key }: Operation): string {
   return `${tenant} ${key}`;
 }
 
-function checkCount({ operation, postings, answers, wasReused }: Fate, report: Report): void {
+function checkCount({ operation, postings, answers }: Fate, report: Report): void {
   const { id, tenant } = operation;
   const [first] = answers;
   if (postings.length > 1) report('exactly-once', `${id} took effect ${postings.length} times`);
@@ -67,9 +67,6 @@ function checkCount({ operation, postings, answers, wasReused }: Fate, report: R
   }
   if (postings.length > 0 && first !== undefined && first.status !== 201) {
     report('exactly-once', `${id} was refused (${first.status}) and took effect`);
-  }
-  if (postings.length > 0 && first === undefined && wasReused) {
-    report('exactly-once', `${id} was refused for its key and took effect`);
   }
   for (const posting of postings) {
     if (posting.tenant !== tenant) report('tenant', `${id} was posted for ${posting.tenant}`);
@@ -100,14 +97,17 @@ function checkKey(
   record: RecordRow | undefined,
   report: Report,
 ): void {
-  // A 400 comes from before the decision and leaves the key free.
-  const decided = group.filter(({ answers }) => (answers[0]?.status ?? 400) !== 400);
+  // A 400 comes from before the decision and leaves the key free. One that was refused for its key
+  // while another was in flight may still take effect when that one did not.
+  const decided = group.filter(
+    ({ answers, postings }) => (answers[0]?.status ?? 400) !== 400 || postings.length > 0,
+  );
   if (decided.length > 1) report('misuse', `${name} stands for ${decided.length} requests`);
   if (group.length === 1 && group[0]?.wasReused) {
     report('misuse', `${name} was used once and refused as used before`);
   }
   const answer = decided[0]?.answers[0];
-  if (answer === undefined) return;
+  if (answer === undefined || answer.status === 400) return;
   if (record === undefined) report('record', `${name} was answered and is not recorded`);
   else if (record.status !== answer.status || record.body !== answer.body) {
     report('record', `${name} was answered ${answer.body} and is recorded as ${record.body}`);

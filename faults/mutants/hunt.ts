@@ -1,8 +1,8 @@
 import type { Anomaly, CheckName } from '../check/anomaly.ts';
 import { type RunResult, run } from '../run.ts';
+import type { Patch } from '../supervisor/tree.ts';
 import { mixedProfile } from '../workload/profile.ts';
-import type { Mutant, Patch } from './mutant.ts';
-import { makeTree } from './tree.ts';
+import type { Mutant } from './mutant.ts';
 
 /** A mutant is to be detected within this, in ms of load and faults. */
 export const huntMs = 180_000;
@@ -44,27 +44,22 @@ export async function hunt(mutant: Mutant, seed: number): Promise<Hunt> {
   };
 }
 
-async function runOn(
+function runOn(
   patches: readonly Patch[],
   { kinds, profile, services }: Mutant,
   seed: number,
   forMs: number,
 ): Promise<RunResult> {
-  const tree = makeTree(patches);
-  try {
-    return await run({
-      seed,
-      forMs,
-      roundMs,
-      services: services ?? 2,
-      standby: false,
-      kinds,
-      profile: { ...mixedProfile, ...profile },
-      tree: tree.root,
-      faultPauseMs: { min: 100, max: 600 },
-      settleWithinMs,
-    });
-  } finally {
-    tree.remove();
-  }
+  return run({
+    seed,
+    forMs,
+    roundMs,
+    services: services ?? 2,
+    standby: false,
+    kinds,
+    profile: { ...mixedProfile, ...profile },
+    patches,
+    faultPauseMs: { min: 100, max: 600 },
+    settleWithinMs,
+  });
 }

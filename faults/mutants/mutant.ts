@@ -1,15 +1,7 @@
 import type { CheckName } from '../check/anomaly.ts';
 import type { FaultKind } from '../injection/catalogue.ts';
+import type { Patch } from '../supervisor/tree.ts';
 import type { Profile } from '../workload/profile.ts';
-
-/** An exact replacement in one file of the tree. */
-export interface Patch {
-  /** From the root of the repository. */
-  readonly file: string;
-  /** Must occur exactly once. */
-  readonly find: string;
-  readonly replace: string;
-}
 
 /**
  * A defect seeded on purpose, to see that the check can fail.

@@ -1,4 +1,4 @@
-import type { Patch } from './mutant.ts';
+import type { Patch } from '../supervisor/tree.ts';
 
 /**
  * The guards behind the claim, taken away: the batch does not look for what its keys became, and a

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Link } from '../network/link.ts';
 import { makePlace, mountSmallDisk } from './place.ts';
@@ -7,13 +8,14 @@ import type { PostgresServer } from './postgres.ts';
 import { RedisServer } from './redis.ts';
 import { PostgresPair } from './replication.ts';
 import { ServiceInstance } from './service.ts';
+import { makeTree, type Patch } from './tree.ts';
 import { Undertaker } from './undertaker.ts';
 
 export interface ClusterOptions {
   readonly services: number;
   readonly standby: boolean;
-  /** Root of the tree that the services run from. */
-  readonly tree: string;
+  /** What is changed in the copy of the tree that the services run from. */
+  readonly patches: readonly Patch[];
   readonly tenants: readonly string[];
 }
 
@@ -90,6 +92,7 @@ export class Cluster implements Omit<Parts, 'undertaker'> {
 
 async function startAll(options: ClusterOptions, undertaker: Undertaker): Promise<Parts> {
   const place = await makePlace(undertaker);
+  const tree = makeTree(path.join(place.folder, 'tree'), options.patches);
   let diskReason: string | undefined;
   const prepare = (server: PostgresServer) => {
     diskReason ??= mountSmallDisk(server.disk, place, undertaker);
@@ -99,16 +102,15 @@ async function startAll(options: ClusterOptions, undertaker: Undertaker): Promis
     PostgresPair.start(place, undertaker, { standby: options.standby, prepare }),
     redis.start(),
   ]);
-  const services = await startServices(options, undertaker, postgres, redis);
+  const services = await startServices(options, tree, { undertaker, postgres, redis });
   const tenants = await addTenants(postgres, options.tenants);
   return { undertaker, postgres, redis, services, diskReason, tenants };
 }
 
 async function startServices(
-  { tree, services: count }: ClusterOptions,
-  undertaker: Undertaker,
-  postgres: PostgresPair,
-  redis: RedisServer,
+  { services: count }: ClusterOptions,
+  tree: string,
+  { undertaker, postgres, redis }: Pick<Parts, 'undertaker' | 'postgres' | 'redis'>,
 ): Promise<ServiceInstance[]> {
   const adopt = (child: ChildProcess) => undertaker.process(child);
   const services = await Promise.all(

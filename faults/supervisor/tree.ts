@@ -1,47 +1,35 @@
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import os from 'node:os';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Patch } from './mutant.ts';
 
 export const repository = path.join(import.meta.dirname, '..', '..');
 
 /** What a service runs from: itself and the packages of this repository that it imports. */
 const copied = ['inventory', 'idempotency', 'lock', 'package.json'];
 
-/** A copy of what a service runs from, patched or not. */
-export interface Tree {
-  readonly root: string;
-  remove(): void;
+/** An exact replacement in one file of the tree. */
+export interface Patch {
+  /** From the root of the repository. */
+  readonly file: string;
+  /** Must occur exactly once. */
+  readonly find: string;
+  readonly replace: string;
 }
 
-/** @param patches none: the tree as it is */
-export function makeTree(patches: readonly Patch[] = []): Tree {
-  const root = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'onhand-tree-')));
-  chmodSync(root, 0o755);
-  const remove = () => rmSync(root, { recursive: true, force: true });
-  try {
-    for (const name of copied) {
-      const filter = (file: string) => !file.includes('node_modules');
-      cpSync(path.join(repository, name), path.join(root, name), { recursive: true, filter });
-    }
-    linkPackages(root);
-    for (const patch of patches) applyPatch(root, patch);
-    return { root, remove };
-  } catch (error) {
-    remove();
-    throw error;
+/**
+ * Copies what a service runs from, and patches the copy: a process that starts in the middle of a run
+ * must not meet an edit, and a defect that is seeded must not be left behind.
+ * @param patches none: the tree as it is
+ * @returns `root`
+ */
+export function makeTree(root: string, patches: readonly Patch[] = []): string {
+  mkdirSync(root);
+  for (const name of copied) {
+    const filter = (file: string) => !file.includes('node_modules');
+    cpSync(path.join(repository, name), path.join(root, name), { recursive: true, filter });
   }
+  linkPackages(root);
+  for (const patch of patches) applyPatch(root, patch);
+  return root;
 }
 
 /** Everything installed is shared, but our own packages are the copies. */
@@ -58,7 +46,7 @@ function linkPackages(root: string): void {
 }
 
 /** @throws when the text is not there exactly once: the code has moved on, and the mutant must too */
-export function applyPatch(root: string, { file, find, replace }: Patch): void {
+function applyPatch(root: string, { file, find, replace }: Patch): void {
   const at = path.join(root, file);
   const source = readFileSync(at, 'utf8');
   const count = source.split(find).length - 1;
