@@ -1,7 +1,8 @@
 -- Takes all keys for one owner, or none; may leave the owner waiting in the queues of the keys.
 --
 -- KEYS[1]    waiting: sorted set, each waiting owner by the server time in ms until it counts as
--- alive KEYS[2]    fence: the last token given out
+--            alive
+-- KEYS[2]    fence: the last token given out, see mint.lua
 -- KEYS[3..]  the lock keys, unique
 -- ARGV[1]    owner, without spaces
 -- ARGV[2]    lease in ms
@@ -13,10 +14,6 @@
 -- A lock key is a string "<owner> <token> <since>" while held exclusively, and a sorted set of
 -- owners by the end of their lease (server time in ms) while shared. It expires with its lease.
 --
--- The fence counts on from the server's clock in microseconds. It is never set back, and where it
--- is lost it starts from the clock again: above all tokens given out, unless there were a million a
--- second.
---
 -- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
 local owner = ARGV[1]
@@ -24,12 +21,7 @@ local lease = ARGV[2]
 
 -- The way without contention: no key exists and nobody waits. unpack() has room for 8,000 values.
 if ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3)) == 0 then
-  local token = redis.call('INCR', KEYS[2])
-  if token < 1000000000000000 then
-    local time = redis.call('TIME')
-    token = time[1] * 1000000 + time[2]
-    redis.call('SET', KEYS[2], token)
-  end
+  local token = mint()
   local value = owner .. ' ' .. string.format('%.0f', token) .. ' ' .. ARGV[6]
   for i = 3, #KEYS do
     redis.call('SET', KEYS[i], value, 'PX', lease)

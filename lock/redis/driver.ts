@@ -12,10 +12,10 @@ import { readState } from './inspect.ts';
 import { loadScript, type Script } from './script.ts';
 import { slotOf, tagOfSlot } from './slot.ts';
 
-const acquireScript = loadScript('acquire', 'queue', 'contended');
-const releaseScript = loadScript('release', 'queue', 'pass-on');
+const acquireScript = loadScript('mint', 'acquire', 'queue', 'contended');
+const releaseScript = loadScript('mint', 'release', 'queue', 'pass-on');
 const extendScript = loadScript('extend');
-const forceScript = loadScript('force-release', 'queue', 'pass-forced');
+const forceScript = loadScript('mint', 'force-release', 'queue', 'pass-forced');
 const inspectScript = loadScript('inspect');
 
 /**

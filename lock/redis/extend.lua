@@ -35,7 +35,7 @@ for i = 3, #KEYS do
   end
 end
 local floor = tonumber(ARGV[4])
-if floor > tonumber(redis.call('GET', KEYS[2]) or 0) then
+if floor > 0 and floor > (tonumber((redis.pcall('GET', KEYS[2]))) or 0) then
   redis.call('SET', KEYS[2], ARGV[4])
 end
 return 1

@@ -8,22 +8,12 @@
 --
 -- An owner may have its keys when each is free or held in a compatible mode, and no conflicting
 -- waiter that can be reached stands before it in any of their queues.
-local waiting, fence = KEYS[1], KEYS[2]
+local waiting = KEYS[1]
 local domain = string.sub(waiting, 1, -8)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keys = {}
 for i = 3, #KEYS do keys[i - 2] = KEYS[i] end
-
--- See acquire.lua.
-local function mint()
-  local token = redis.call('INCR', fence)
-  if token < 1000000000000000 then
-    token = time[1] * 1000000 + time[2]
-    redis.call('SET', fence, token)
-  end
-  return token
-end
 
 local function queueOf(key) return domain .. 'queue:' .. key end
 local function ticketOf(who) return domain .. 'ticket:' .. who end
