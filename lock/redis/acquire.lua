@@ -16,6 +16,7 @@
 --
 -- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
+--          error        FOREIGN, a key that is no lock and how one sees it; nothing was taken
 local owner = ARGV[1]
 local lease = ARGV[2]
 

@@ -1,10 +1,15 @@
 -- The end of acquire.lua where a key is held, somebody waits, or the mode is shared.
 local mode, client = ARGV[3], ARGV[4]
 
-local ok, left = open(owner, mode, keys)
+local ok, left, foreign = open(owner, mode, keys)
 if ok then
   if redis.call('EXISTS', ticketOf(owner)) == 1 then leave(owner, keys) end
   return grant(owner, mode, lease, keys)
+end
+
+if foreign then
+  leave(owner, keys)
+  return redis.error_reply('FOREIGN ' .. foreign)
 end
 
 if client ~= '' then
@@ -19,6 +24,7 @@ if client ~= '' then
       'place', place, 'keys', cmsgpack.pack(keys))
   end
   redis.call('PEXPIRE', mine, 3 * aliveMs)
+  redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. now)
   redis.call('ZADD', waiting, now + aliveMs, owner)
   redis.call('PEXPIRE', waiting, 3 * aliveMs)
   for i = 1, #keys do

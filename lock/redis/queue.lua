@@ -57,10 +57,15 @@ local function reachable(client)
 end
 
 -- 'mine' when the owner holds the key in this mode already, 'free' when its holders let the owner
--- in, else false and the ms until the last of them ends.
+-- in, else false, the ms until the last of them ends, and where the key is no lock, what it is.
+-- Every lock expires; what does not is left as it is.
 local function stateFor(key, who, mode)
   local kind = redis.call('TYPE', key).ok
   if kind == 'none' then return 'free' end
+  local left = redis.call('PTTL', key)
+  if left < 0 or (kind ~= 'string' and kind ~= 'zset') then
+    return false, 1, 'a ' .. kind .. (left < 0 and ' without expiry' or '')
+  end
   if kind == 'string' then
     if mode == 'x' and string.sub(redis.call('GET', key), 1, #who + 1) == who .. ' ' then
       return 'mine'
@@ -70,7 +75,7 @@ local function stateFor(key, who, mode)
     if redis.call('EXISTS', key) == 0 then return 'free' end
     if mode == 's' then return redis.call('ZSCORE', key, who) and 'mine' or 'free' end
   end
-  return false, math.max(redis.call('PTTL', key), 1)
+  return false, math.max(left, 1)
 end
 
 -- Whether somebody who conflicts stands before the owner in the key's queue.
@@ -95,11 +100,12 @@ local function behind(key, who, mode)
 end
 
 -- Whether the owner may have all of the keys now; if not, also the ms until the lease in its way
--- ends, 0 when only other waiters are.
+-- ends, 0 when only other waiters are, and what is wrong with a key that is no lock.
 local function open(who, mode, wanted)
   local contested = {}
   for i = 1, #wanted do
-    local state, left = stateFor(wanted[i], who, mode)
+    local state, left, foreign = stateFor(wanted[i], who, mode)
+    if foreign then return false, left, wanted[i] .. ' is no lock but ' .. foreign end
     if not state then return false, left end
     if state == 'free' then contested[#contested + 1] = wanted[i] end
   end
