@@ -185,7 +185,7 @@ class SessionLocks implements Locks {
   async #obtainLocally(names: readonly string[], settings: Wanted): Promise<Obtained> {
     const { leaseMs, waitMs, signal } = settings;
     const deadline = performance.now() + waitMs;
-    const id = `${leaseMs} ${names.length === 1 ? names[0] : JSON.stringify(names)}`;
+    const id = `${leaseMs} ${JSON.stringify(names)}`;
     // Who asks only once asks the server: behind others of this process it would never be served.
     if (waitMs === 0 || !this.#turnstiles.has(id)) {
       const session = this.#session;

@@ -42,12 +42,15 @@ const rowRate = 0.05;
  *
  * While anybody waits, one ticket stands in the server's queue for all of them. A grant serves
  * those who waited when it came, at most 64, one after the other and without asking the server;
- * then it goes back, and other processes have their turn before the next ticket's.
+ * then it goes back, and other processes have their turn before the next ticket's. A grant that
+ * comes while a row is running ends it: the server gave its keys away, so it serves nobody more.
  */
 export class Turnstile {
   readonly #host: TurnstileHost;
   readonly #visitors: Visitor[] = [];
   #asking: Patience | undefined;
+  /** The latest, whose row may be running. */
+  #grant: Grant | undefined;
 
   constructor(host: TurnstileHost) {
     this.#host = host;
@@ -106,6 +109,7 @@ export class Turnstile {
   }
 
   #serve(grant: Grant): void {
+    this.#grant = grant;
     const until = performance.now() + Math.min(rowMs, grant.claim.leaseMs * rowRate);
     const turns = Math.min(this.#visitors.length, turnsMax);
     this.#pass(grant, 0, turns, until);
@@ -113,7 +117,8 @@ export class Turnstile {
 
   #pass(grant: Grant, turn: number, turns: number, until: number): Promise<void> | undefined {
     const over = turn > 0 && performance.now() > until;
-    const visitor = turn >= turns || over || grant.lost ? undefined : this.#visitors.shift();
+    const ended = turn >= turns || over || grant.lost || grant !== this.#grant;
+    const visitor = ended ? undefined : this.#visitors.shift();
     if (!visitor) return this.#host.giveBack(grant);
     const token = fencingToken(grant, turn);
     const done = async () => this.#pass(grant, turn + 1, turns, until);
