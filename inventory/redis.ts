@@ -6,6 +6,10 @@ export type RedisClient = ReturnType<typeof newClient>;
 /** Pause between attempts to reach a Redis that is gone: grows to this, with jitter. */
 const reconnectMsMax = 1_000;
 
+/** How often a quiet connection is asked, and how long it may be silent before it counts as dead. */
+const pingEveryMs = 2_000;
+const silentMsMax = 5_000;
+
 /** How long a stop waits for Redis to take what is given back; past it, leases end by themselves. */
 const closeMsMax = 500;
 
@@ -14,8 +18,11 @@ function newClient(url: string) {
     ...addressOf(url),
     // A command for a Redis that is gone fails at once: it is an accelerator, nobody waits for it.
     disableOfflineQueue: true,
+    // A connection that died without a word is found by a PING that nobody answers, and replaced.
+    pingInterval: pingEveryMs,
     socket: {
       ...addressOf(url).socket,
+      socketTimeout: silentMsMax,
       connectTimeout: 1_000,
       reconnectStrategy: (retries: number) =>
         Math.min(20 * 2 ** Math.min(retries, 6), reconnectMsMax) * (0.75 + Math.random() / 2),

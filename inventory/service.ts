@@ -16,6 +16,7 @@ import { Pipeline } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
 import { findApiKey } from './postgres/apiKeys.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
+import { databaseIdentity } from './postgres/databaseIdentity.ts';
 import { findRecord } from './postgres/findRecord.ts';
 import { isMigrated } from './postgres/migrate.ts';
 import { startPurge } from './purge.ts';
@@ -48,7 +49,10 @@ export async function createService(
   });
   const metrics = new Metrics();
   const redis = redisUrl === undefined ? undefined : connectRedis(redisUrl, quiet(logger));
-  const claims = redis === undefined ? undefined : fallbackTo(redis, logger);
+  const claims =
+    redis === undefined
+      ? undefined
+      : fallbackTo(redis, await databaseIdentity(database.reads), logger);
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
@@ -123,8 +127,9 @@ export async function createService(
   };
 }
 
-function fallbackTo(redis: RedisClient, logger: Logger): FallbackClaims {
-  return fallbackClaims(redisClaims(redis, { prefix: 'idempotency' }), memoryClaims(), {
+function fallbackTo(redis: RedisClient, identity: string, logger: Logger): FallbackClaims {
+  const prefix = `idempotency:${identity}`;
+  return fallbackClaims(redisClaims(redis, { prefix }), memoryClaims(), {
     onDegraded: (error) =>
       logger.warn({ err: error }, 'Redis does not answer: claims are kept in memory'),
     onRecovered: () => logger.info('Redis answers again'),

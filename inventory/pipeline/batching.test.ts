@@ -136,3 +136,20 @@ test('batches of other tenants go on while one tenant is stuck', async (t) => {
   await rig.session.query('COMMIT');
   assert.equal(await rig.first, '201');
 });
+
+test('thousands of levels that are new are made within a second or two, and once', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(
+    `INSERT INTO products (tenant_id, product) SELECT 'demo', 'N' || n FROM generate_series(1, 2000) n`,
+  );
+  const lines = Array.from({ length: 2000 }, (_, n) => ({ product: `N${n + 1}`, quantity: 1 }));
+  const began = performance.now();
+  const command = { type: 'transfer', from: 'W1', to: 'W2', lines } as const;
+  assert.equal(await fateOf(rig.pipeline.submit(submission('big', command))), '409');
+  const tookMs = performance.now() - began;
+  assert.deepEqual(rig.failures, []);
+  // A join of every pair with every code took some 5 s.
+  assert.ok(tookMs < 3_000, `${tookMs} ms`);
+  const { rows } = await rig.session.query('SELECT count(*)::int AS levels FROM levels');
+  assert.equal(rows[0].levels, 4_000);
+});

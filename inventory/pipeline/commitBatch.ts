@@ -125,12 +125,14 @@ async function decideAndCommit(
     now,
   );
   const context = { now, recordedAt, nextId: () => uuidv7(recordedAt) };
-  const { settlements, effects } = decideAll(options.render, loaded, submissions, context);
+  const expiresAt = now + options.retentionMs;
+  const decide = { render: options.render, context, expiresAt };
+  const { settlements, effects } = decideAll(loaded, submissions, decide);
   timer.end('decide');
   if (effects.postings.length === 0 && effects.records.length === 0) {
     await transaction.rollback();
   } else {
-    const times = { recordedAt, now, retentionMs: options.retentionMs };
+    const times = { recordedAt, now, expiresAt };
     await transaction.commit(() => writeEffects(transaction, tenant, effects, lapsedKeys, times));
   }
   timer.end('write');
@@ -140,10 +142,9 @@ async function decideAndCommit(
 
 /** Decides in order, each command seeing the effects of those before it. Reads no clock. */
 function decideAll(
-  render: Render,
   loaded: LoadedStock,
   submissions: readonly Submission[],
-  context: Context,
+  { render, context, expiresAt }: { render: Render; context: Context; expiresAt: number },
 ): { settlements: Settlement[]; effects: Effects } {
   const { stock } = loaded;
   const stored = new Map(loaded.context.records.map((record) => [record.key, record]));
@@ -156,9 +157,9 @@ function decideAll(
   const settlements = submissions.map(({ key, fingerprint, command }): Settlement => {
     const before = stored.get(key);
     if (before !== undefined) {
-      const { status, headers, body } = before;
-      const record = { fingerprint: before.fingerprint, answer: { status, headers, body } };
-      return { record, replayed: true };
+      const { status, headers, body, expiresAt } = before;
+      const answer = { status, headers, body };
+      return { record: { fingerprint: before.fingerprint, answer, expiresAt }, replayed: true };
     }
     let outcome: Outcome;
     let answer: Answer;
@@ -171,8 +172,8 @@ function decideAll(
     }
     apply(stock, outcome);
     if (outcome.posted) posted.push(outcome);
-    records.push({ key, fingerprint, ...answer });
-    return { record: { fingerprint, answer }, replayed: false };
+    records.push({ key, fingerprint, ...answer, expiresAt });
+    return { record: { fingerprint, answer, expiresAt }, replayed: false };
   });
   return { settlements, effects: effectsOf(loaded, posted, records) };
 }
@@ -197,7 +198,12 @@ async function makeLevels(
   missing: readonly Pair[],
 ): Promise<Catalogue> {
   const catalogue = await findCatalogueOf(database.writes, tenant, missing);
-  await ensureLevels(database.writes, tenant, missing);
+  const warehouses = new Set(catalogue.warehouses);
+  const products = new Set(catalogue.products);
+  const known = missing.filter(
+    (pair) => warehouses.has(pair.warehouse) && products.has(pair.product),
+  );
+  if (known.length > 0) await ensureLevels(database.writes, tenant, known);
   return catalogue;
 }
 

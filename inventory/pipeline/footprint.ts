@@ -82,6 +82,8 @@ function byWarehouseAndProduct(a: Pair, b: Pair): number {
  * as one line until its target is known.
  */
 export function linesOf(command: Command, targets?: Targets): number {
+  // A line of a transfer moves two levels.
+  if ('from' in command) return 2 * command.lines.length;
   if ('lines' in command && command.lines !== undefined) return command.lines.length;
   if (command.type === 'reversal') {
     return targets?.postings.get(command.posting)?.movements.length ?? 1;

@@ -12,8 +12,8 @@ export interface WriteTimes {
   /** Milliseconds since the epoch. */
   readonly recordedAt: number;
   readonly now: number;
-  /** How long an answer is kept. */
-  readonly retentionMs: number;
+  /** When the records may be forgotten. */
+  readonly expiresAt: number;
 }
 
 /**
@@ -25,14 +25,14 @@ export function writeEffects(
   tenant: string,
   effects: Effects,
   lapsedKeys: readonly string[],
-  { recordedAt, now, retentionMs }: WriteTimes,
+  { recordedAt, now, expiresAt }: WriteTimes,
 ): Promise<unknown>[] {
   const { postings, expiries, levels, reservations, records } = effects;
   const write: BatchWrite = {
     tenant,
     recordedAt: rfc3339(recordedAt),
     decidedAt: rfc3339(now),
-    expiresAt: rfc3339(now + retentionMs),
+    expiresAt: rfc3339(expiresAt),
     postings,
     levels,
     records,

@@ -11,6 +11,8 @@ export interface StoredRecord {
   readonly status: number;
   readonly headers: Record<string, string>;
   readonly body: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
 }
 
 export interface BatchContext {
@@ -25,7 +27,7 @@ export interface BatchContext {
   readonly backorderProducts: string[];
 }
 
-type RecordRow = [string, string, number, string, string, boolean];
+type RecordRow = [string, string, number, string, string, number];
 type HoldRow = [string, string, string, number];
 type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null];
 
@@ -37,7 +39,8 @@ const statement = {
     SELECT
       (extract(epoch FROM now) * 1000)::bigint,
       (SELECT json_agg(json_build_array(r.key, encode(r.fingerprint, 'hex'), r.status, r.headers,
-                                        encode(r.body, 'base64'), r.expires_at <= clock.now))
+                                        encode(r.body, 'base64'),
+                                        (extract(epoch FROM r.expires_at) * 1000)::bigint))
        FROM idempotency_records r
        WHERE r.scope = $1 AND r.key = ANY($2::text[])),
       (SELECT json_agg(json_build_array(line.reservation_id, line.warehouse, line.product,
@@ -81,8 +84,8 @@ export async function loadContext(
   const all = records ?? [];
   return {
     now,
-    records: all.filter((record) => !record[5]).map(storedRecord),
-    lapsedKeys: all.filter((record) => record[5]).map((record) => record[0]),
+    records: all.filter((record) => record[5] > now).map(storedRecord),
+    lapsedKeys: all.filter((record) => record[5] <= now).map((record) => record[0]),
     overdue: (holds ?? []).map(([reservation, warehouse, product, quantity]) => ({
       reservation,
       warehouse,
@@ -93,12 +96,20 @@ export async function loadContext(
   };
 }
 
-function storedRecord([key, fingerprint, status, headers, body]: RecordRow): StoredRecord {
+function storedRecord([
+  key,
+  fingerprint,
+  status,
+  headers,
+  body,
+  expiresAt,
+]: RecordRow): StoredRecord {
   return {
     key,
     fingerprint,
     status,
     headers: JSON.parse(headers),
     body: Buffer.from(body, 'base64'),
+    expiresAt,
   };
 }
