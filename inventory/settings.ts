@@ -124,7 +124,7 @@ const REQUIRED = {
   }),
   databaseConnections: integer({
     name: 'ONHAND_DATABASE_CONNECTIONS',
-    default: '10',
+    default: '16',
     unit: 'connections',
     min: 2,
     max: 200,
