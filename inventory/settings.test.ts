@@ -9,7 +9,7 @@ test('an empty environment gives the defaults', () => {
     host: '127.0.0.1',
     dataDir: path.resolve('.onhand'),
     logLevel: 'info',
-    databaseConnections: 10,
+    databaseConnections: 16,
     batchCommandsMax: 512,
     queueCommandsMax: 10_000,
     queueWaitMs: 5_000,
