@@ -1,8 +1,10 @@
 /** The promise did not settle in time. */
 export class TimedOut extends Error {}
 
-/** Told what became of a call that was given up. */
+/** Told what became of a call. */
 export interface Afterwards {
+  /** It was fulfilled in time. */
+  answered(): void;
   givenUp(): void;
   /** It settled after all. */
   settledLate(): void;
@@ -33,7 +35,10 @@ export function bounded<T>(promise: Promise<T>, ms: number, after: Afterwards): 
       }
     };
     promise.then(
-      (value) => settle(() => resolve(value)),
+      (value) => {
+        if (state === 'open') after.answered();
+        settle(() => resolve(value));
+      },
       (error) => settle(() => reject(error)),
     );
   });

@@ -8,12 +8,12 @@ export class Stalled extends Error {}
  *
  * While an answer is overdue, one call in a quarter of the timeout goes through to see whether it
  * answers again; the others fail at once. So an outage costs a caller the timeout only now and
- * then, and calls do not pile up that would all be carried out when it is over. An answer, even
- * late, ends it.
+ * then, and calls do not pile up that would all be carried out when it is over. An answer, in time
+ * or late, ends it, whatever became of the other calls.
  */
 export class Breaker {
   readonly timeoutMs: number;
-  #overdue = 0;
+  #overdue = false;
   #probedAt = 0;
 
   constructor(timeoutMs: number) {
@@ -25,7 +25,7 @@ export class Breaker {
    * @throws TimedOut, Stalled, or what the call throws
    */
   call<T>(call: () => Promise<T>, onLate?: () => void): Promise<T> {
-    if (this.#overdue > 0) {
+    if (this.#overdue) {
       const now = performance.now();
       if (now - this.#probedAt < this.timeoutMs / 4) {
         return Promise.reject(new Stalled('it owes an answer to an earlier call'));
@@ -33,12 +33,15 @@ export class Breaker {
       this.#probedAt = now;
     }
     return bounded(call(), this.timeoutMs, {
+      answered: () => {
+        this.#overdue = false;
+      },
       givenUp: () => {
-        this.#overdue++;
+        this.#overdue = true;
         this.#probedAt = performance.now();
       },
       settledLate: () => {
-        this.#overdue--;
+        this.#overdue = false;
         onLate?.();
       },
     });
