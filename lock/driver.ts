@@ -49,8 +49,17 @@ export interface LockDriver {
    * Absent: one call takes any keys.
    */
   partition?(keys: readonly string[]): readonly (readonly string[])[];
-  /** Takes all keys or none, in one round trip when they are free. `wait`: may queue the owner. */
+  /**
+   * Takes all keys or none, in one round trip when they are free. `wait`: queues the owner, if it
+   * can be told of a grant.
+   */
   acquire(claim: Claim, wait: boolean): Promise<Attempt>;
+  /**
+   * Makes ready to be told of grants of these keys, so that {@link acquire} may queue. It may take
+   * as long as it likes; who calls meanwhile gets the same promise. Never rejects; false when that
+   * failed. Absent: always ready.
+   */
+  listen?(keys: readonly string[]): Promise<boolean>;
   /**
    * Starts the lease of all keys anew if `owner` holds every one of them; else changes nothing.
    * `tokenFloor`: later grants of these keys get a token above it.

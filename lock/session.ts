@@ -39,13 +39,23 @@ export interface SessionClaim extends Claim {
   readonly resent: boolean;
 }
 
+/** A claim that waits. */
+interface Ticket {
+  readonly patience: Patience;
+  /** The token of a grant that was pushed. */
+  granted: number | undefined;
+  /** It has, or had, a place in the server's queue. */
+  queued: boolean;
+}
+
 /** One process's dealings with the lock server: every call bounded, every doubt given back. */
 export class Session {
   readonly driver: LockDriver;
   readonly prefix: string;
   readonly #breaker: Breaker;
   readonly #client: string;
-  readonly #waiting = new Map<string, { patience: Patience; granted: number | undefined }>();
+  readonly #waiting = new Map<string, Ticket>();
+  readonly #listening = new WeakSet<Promise<boolean>>();
   #serial = 0;
   #closed = false;
   /** Give-backs to be tried again. */
@@ -88,20 +98,23 @@ export class Session {
 
   /**
    * Takes the keys, waiting for its turn. Every attempt is bounded by `commandTimeoutMs`; there are
-   * at most `blindPollMs` / 2 ms between two of them.
+   * at least `blindPollMs` / 2 ms between two of them, unless something happened. What fails while
+   * it waits leaves the queue, where the next grant would be to nobody.
    * @returns undefined when patience was over; nothing is held then
    * @throws LockUnavailable, LockLost, LockAborted
    */
   async obtain(claim: SessionClaim, patience: Patience): Promise<Grant | undefined> {
     if (this.#closed) throw this.#closedError(claim);
     const askedAt = performance.now();
-    const ticket = { patience, granted: undefined as number | undefined };
+    const ticket: Ticket = { patience, granted: undefined, queued: false };
     this.#waiting.set(claim.owner, ticket);
     try {
       let attempt = await this.#attempt(claim, patience.leftMs() > 0);
       if (attempt.granted) return this.#granted(claim, attempt.token, askedAt);
       for (;;) {
+        ticket.queued ||= attempt.queued;
         if (ticket.granted === undefined && patience.leftMs() > 0) {
+          if (!attempt.queued) this.#listen(claim);
           await patience.sleep(pauseMs(attempt));
         }
         const pushed = ticket.granted;
@@ -109,7 +122,7 @@ export class Session {
           return this.#granted(claim, pushed, askedAt);
         }
         if (pushed === undefined && patience.leftMs() === 0) {
-          if (attempt.queued) void this.giveBack(claim);
+          if (ticket.queued) void this.giveBack(claim);
           if (this.#closed) throw this.#closedError(claim);
           return undefined;
         }
@@ -118,6 +131,9 @@ export class Session {
         attempt = await this.#attempt(claim, true);
         if (attempt.granted) return this.#granted(claim, attempt.token, sentAt);
       }
+    } catch (error) {
+      if (ticket.queued && !claim.resent) void this.giveBack(claim);
+      throw error;
     } finally {
       this.#waiting.delete(claim.owner);
     }
@@ -176,6 +192,20 @@ export class Session {
     } catch (error) {
       throw this.#unavailable({ keys }, error);
     }
+  }
+
+  /**
+   * Those who poll ask again at once when grants can be heard of. It may never come to that, so
+   * nothing is kept of each who waits for it.
+   */
+  #listen({ keys }: Claim): void {
+    const listening = this.driver.listen?.(keys);
+    if (!listening || this.#listening.has(listening)) return;
+    this.#listening.add(listening);
+    void listening.then((ready) => {
+      if (!ready) return;
+      for (const { queued, patience } of this.#waiting.values()) if (!queued) patience.wake();
+    });
   }
 
   #woken(owner: string, token: number): void {

@@ -55,6 +55,7 @@ async function play(
   const make = (name: string) =>
     redisDriver(client)({ prefix, client: name, aliveMs: leaseMs, onGrant });
   const [live, gone] = [make('live'), make('gone')];
+  await live.listen?.([`${prefix}:live`]);
   await makeGone(gone, prefix);
   const board = new Board(
     {
@@ -109,16 +110,7 @@ async function play(
 
 /** Makes the driver believe that it listens, while its connection is closed. */
 async function makeGone(driver: LockDriver, prefix: string): Promise<void> {
-  const claim = (owner: string): Claim => ({
-    keys: [`${prefix}:gone`],
-    owner,
-    mode: 'exclusive',
-    leaseMs,
-  });
-  await driver.acquire(claim('one'), true);
-  await driver.acquire(claim('two'), true);
-  await driver.release(claim('two'));
-  await driver.release(claim('one'));
+  await driver.listen?.([`${prefix}:gone`]);
   await driver.close();
   for (;;) {
     const [, count] = (await client.sendCommand([

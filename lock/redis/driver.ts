@@ -43,14 +43,18 @@ class RedisDriver implements LockDriver {
 
   async acquire(claim: Claim, wait: boolean): Promise<Attempt> {
     const domain = this.#domain(claim.keys);
-    let queued = wait && this.#heard.has(domain);
-    let reply = await this.#acquire(domain, claim, queued);
-    if (reply < 0 && wait && !queued && (await this.#listen(domain))) {
-      queued = true;
-      reply = await this.#acquire(domain, claim, queued);
-    }
+    const queued = wait && this.#heard.has(domain);
+    const reply = await this.#acquire(domain, claim, queued);
     if (reply > 0) return { granted: true, token: reply };
     return { granted: false, retryMs: -1 - reply, queued };
+  }
+
+  listen(keys: readonly string[]): Promise<boolean> {
+    const domain = this.#domain(keys);
+    if (this.#heard.has(domain)) return Promise.resolve(true);
+    const listening = this.#listening.get(domain) ?? this.#subscribe(domain);
+    this.#listening.set(domain, listening);
+    return listening;
   }
 
   async extend(claim: Claim, tokenFloor = 0): Promise<boolean> {
@@ -108,21 +112,15 @@ class RedisDriver implements LockDriver {
     return (await this.#run(acquireScript, domain, keys, values)) as number;
   }
 
-  /** Starts listening for grants; false when that failed, and then the caller polls. */
-  async #listen(domain: string): Promise<boolean> {
-    let listening = this.#listening.get(domain);
-    if (!listening) {
-      const channel = `${domain}wake:${this.#context.client}`;
-      listening = this.#connection
-        .subscribe(channel, (message) => this.#heardOf(message))
-        .then(
-          () => true,
-          () => false,
-        );
-      this.#listening.set(domain, listening);
+  async #subscribe(domain: string): Promise<boolean> {
+    const channel = `${domain}wake:${this.#context.client}`;
+    try {
+      await this.#connection.subscribe(channel, (message) => this.#heardOf(message));
+      this.#heard.add(domain);
+    } catch {
+      // The next to ask tries again.
     }
-    if (await listening) this.#heard.add(domain);
-    else this.#listening.delete(domain);
+    this.#listening.delete(domain);
     return this.#heard.has(domain);
   }
 

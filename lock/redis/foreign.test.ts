@@ -52,6 +52,7 @@ test('waiters that died are forgotten when another comes to wait', async () => {
     mode: 'exclusive',
     leaseMs: 60_000,
   });
+  await made.listen?.(['dead:k0']);
   const keys = Array.from({ length: 10 }, (_, i) => `k${i}`);
   for (const key of keys) {
     await made.acquire(claim(key, 'holder'), false);

@@ -20,6 +20,7 @@ interface Single {
   sendCommand(command: string[], options: typeof unbounded): Promise<unknown>;
   duplicate(): Subscriber;
   once(event: 'end', listener: () => void): unknown;
+  removeListener(event: 'end', listener: () => void): unknown;
 }
 
 interface Subscriber {
@@ -64,30 +65,30 @@ function singleConnection(client: Single): RedisConnection {
       ? client.sendCommand(command, unbounded)
       : Promise.reject(new Error('the Redis client is not connected'));
   let subscriber: Promise<Subscriber> | undefined;
-  let closed = false;
+  let own: Subscriber | undefined;
 
   async function open(): Promise<Subscriber> {
-    const own = client.duplicate();
+    const made = client.duplicate();
+    own = made;
     // It reconnects and subscribes again by itself; until then waiters poll.
-    own.on('error', () => {});
+    made.on('error', () => {});
+    // With the caller's client goes ours, which would try to reconnect for ever.
+    client.once('end', destroy);
     try {
-      await own.connect();
+      await made.connect();
     } catch (error) {
       subscriber = undefined;
-      own.destroy();
+      destroy();
       throw error;
     }
     // Being woken is no reason to keep a process alive: waiting has timers that do.
-    own.unref();
-    // With the caller's client goes ours, which would try to reconnect for ever.
-    client.once('end', destroy);
-    if (closed) own.destroy();
-    return own;
+    made.unref();
+    return made;
   }
 
-  async function destroy(): Promise<void> {
-    closed = true;
-    const own = await subscriber?.catch(() => undefined);
+  /** Also while it connects, which may take for ever. */
+  function destroy(): void {
+    client.removeListener('end', destroy);
     if (own?.isOpen) own.destroy();
   }
 
@@ -99,7 +100,7 @@ function singleConnection(client: Single): RedisConnection {
       await (await subscriber).sSubscribe(channel, listener);
     },
     nodes: async () => [send],
-    close: destroy,
+    close: async () => destroy(),
   };
 }
 
