@@ -20,6 +20,18 @@ export interface IdempotencyRecord {
  */
 export const replayedHeaders: readonly string[] = ['location', 'content-type', 'etag'];
 
+/**
+ * Most characters of recorded headers, names and values together: 8 KiB, as proxies accept. As JSON
+ * they stay within the 65 535 bytes that a stored value has for them, whatever is escaped.
+ */
+export const headerCharsMax = 8 * 1024;
+
+export function headersFit(headers: Readonly<Record<string, string>>): boolean {
+  let chars = 0;
+  for (const name in headers) chars += name.length + (headers[name] as string).length + 2;
+  return chars <= headerCharsMax;
+}
+
 /** The part of a reply's headers that is recorded, with lower-case names. */
 export function headersToRecord(
   headers: Readonly<Record<string, unknown>>,

@@ -195,7 +195,12 @@ export class Idempotency {
     const left = (record.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
     const ttlMs = Math.min(this.answerCacheMs, left);
     if (ttlMs < 1) this.release(flight);
-    else this.claims.complete(flight.claim, record, ttlMs).catch(this.onClaimError);
+    else this.completed(flight, record, ttlMs).catch(this.onClaimError);
+  }
+
+  // Async, so that a store that throws at once cannot fail a request whose effect is committed.
+  private async completed(flight: Flight, record: IdempotencyRecord, ttlMs: number): Promise<void> {
+    await this.claims.complete(flight.claim, record, ttlMs);
   }
 
   private release(flight: Flight): void {

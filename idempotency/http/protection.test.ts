@@ -93,3 +93,39 @@ test('which statuses are recorded is a setting', async (t) => {
     assert.equal(ran, runs);
   }
 });
+
+test('an answer with headers too long to keep is delivered once, and never fails a later one', async (t) => {
+  const server = await RedisServer.start();
+  const client = await server.client();
+  const protection = new Protection({ singleTenant: true, claims: redisClaims(client) });
+  t.after(async () => {
+    await protection.close();
+    client.destroy();
+    await server.stop();
+  });
+  const fresh = { ...captured, headers: { location: `/${'x'.repeat(70_000)}` } };
+  assert.deepEqual(await protection.answer(incoming, async () => fresh), { fresh });
+  const repeat = await protection.answer(incoming, () => assert.fail('must not run'));
+  assert.ok('recorded' in repeat && repeat.replayed);
+  assert.match(repeat.recorded.body.toString(), /answer-not-kept/);
+  const next = { ...incoming, headers: { 'idempotency-key': 'next' } };
+  assert.deepEqual(await protection.answer(next, async () => captured), {
+    fresh: captured,
+    answer: captured,
+  });
+});
+
+test('what a handler recorded and rolled back is not what its client is told', async (t) => {
+  // Nothing is ever committed: the record goes with its transaction.
+  const query = async () => [];
+  const protection = new Protection({ singleTenant: true, query, recorded: () => false });
+  t.after(() => protection.close());
+  for (let runs = 0; runs < 2; runs++) {
+    const outcome = await protection.answer(incoming, async (idempotency) => {
+      await idempotency?.record(query, { status: 201, body: 'charged' });
+      return { ...captured, body: Buffer.from('refused') };
+    });
+    assert.ok('fresh' in outcome && !outcome.answer?.body.includes('charged'));
+    assert.equal(outcome.fresh.body?.toString(), 'refused');
+  }
+});

@@ -1,4 +1,4 @@
-import { type Answer, headersToRecord, type IdempotencyRecord } from '../answer.ts';
+import { type Answer, headersFit, headersToRecord, type IdempotencyRecord } from '../answer.ts';
 import type { ClaimStore } from '../claims/claim-store.ts';
 import { fallbackClaims } from '../claims/fallback.ts';
 import { memoryClaims } from '../claims/memory.ts';
@@ -31,6 +31,8 @@ export interface Captured {
   headers: Record<string, unknown>;
   /** Undefined: longer than `answerBytesMax`, and already on its way. */
   body: Buffer | undefined;
+  /** Set when the headers were too long to keep: this is delivered once, and a repeat is told so. */
+  unkept?: true;
 }
 
 export type Outcome =
@@ -110,6 +112,7 @@ export class Protection<Request = unknown> {
       const { answer, replayed } = await this.idempotency.execute(request, (claim) =>
         this.run(new Context(this.settings, request, claim), capture),
       );
+      if (fresh?.unkept && !replayed) return { fresh };
       const sent = fresh && (!fresh.body || fresh.status === answer.status);
       if (fresh && sent && !replayed) return { fresh, answer };
       return { recorded: answer, replayed };
@@ -149,11 +152,12 @@ export class Protection<Request = unknown> {
       if (committed) return this.afterwards(context, committed);
       throw error;
     }
-    if (context.recorded?.answer.status === captured.status) {
-      return { record: context.recorded, replayed: false };
+    const { recorded } = context;
+    if (recorded && isAnswer(recorded.answer, captured)) {
+      return { record: recorded, replayed: false };
     }
     if (context.attempted) {
-      // The handler answered something else than it recorded: only the database knows which holds.
+      // Other bytes than it recorded: it may have rolled back, and only the database knows.
       const committed = await this.find(scope, key);
       if (committed) return this.afterwards(context, committed);
     }
@@ -182,9 +186,13 @@ export class Protection<Request = unknown> {
     return { record, replayed: false };
   }
 
-  private answerOf({ status, headers, body }: Captured): Answer {
+  private answerOf(captured: Captured): Answer {
+    const { status, body } = captured;
     if (!body) return tooLarge(status);
-    return { status, headers: headersToRecord(headers, this.settings.headers), body };
+    const headers = headersToRecord(captured.headers, this.settings.headers);
+    if (headersFit(headers)) return { status, headers, body };
+    captured.unkept = true;
+    return tooLarge(status);
   }
 
   private async find(scope: string, key: string): Promise<IdempotencyRecord | undefined> {
@@ -225,6 +233,9 @@ class Context implements RequestIdempotency {
     if (answer.body.length > answerBytesMax) {
       throw new Error(`The answer has more than ${answerBytesMax} bytes; the effect was not kept.`);
     }
+    if (!headersFit(answer.headers)) {
+      throw new Error('The answer has headers too long to keep; the effect was not kept.');
+    }
     const record = { fingerprint: this.fingerprint, answer };
     const through: Query = typeof tx === 'function' ? tx : (sql, params) => tx.query(sql, params);
     this.attempted = true;
@@ -232,6 +243,11 @@ class Context implements RequestIdempotency {
     this.recorded = record;
     return answer;
   }
+}
+
+/** The status alone proves nothing: a handler may roll back and refuse with the same one. */
+function isAnswer(recorded: Answer, { status, body }: Captured): boolean {
+  return recorded.status === status && body?.equals(recorded.body) === true;
 }
 
 function fingerprintOf({ method, path, query, body }: Incoming): string {

@@ -65,7 +65,7 @@ class Store implements PostgresClaims {
     throw new Error('The claim changed hands three times while it was read.');
   }
 
-  complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
+  async complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
     return this.settlements.add({ ...claim, leaseMs: ttlMs, answer: encodeRecord(record) });
   }
 

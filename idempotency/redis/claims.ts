@@ -32,7 +32,7 @@ export interface RedisClaimsOptions {
 const doubtfulMax = 10_000;
 
 interface Completion extends Claim {
-  record: IdempotencyRecord;
+  value: Buffer;
   ttlMs: number;
 }
 
@@ -106,7 +106,9 @@ class RedisClaims implements ClaimStore {
   async complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
     this.forget(claim);
     const { scope, key, fingerprint, owner } = claim;
-    return (await this.completions.add({ scope, key, fingerprint, owner, record, ttlMs })) === 1;
+    // Encoded here, so that a record that cannot be stored fails alone.
+    const value = encodeRecord(record);
+    return (await this.completions.add({ scope, key, fingerprint, owner, value, ttlMs })) === 1;
   }
 
   async release(claim: Claim): Promise<boolean> {
@@ -179,7 +181,7 @@ class RedisClaims implements ClaimStore {
   }
 
   private sendCompletions(items: readonly Completion[]): Promise<unknown> {
-    const values = items.map((item) => encodeRecord(item.record));
+    const values = items.map((item) => item.value);
     const args: RedisArgument[] = [
       values.length === 1 ? (values[0] as Buffer) : Buffer.concat(values),
     ];

@@ -52,8 +52,13 @@ export class Coalescer<T extends { scope: string }> {
     }
   }
 
+  // Also what throws at once: nobody stands above the tick that flushes.
+  private async call(entries: readonly Entry<T>[]): Promise<unknown> {
+    return this.send(entries.map((entry) => entry.item));
+  }
+
   private sendChunk(entries: readonly Entry<T>[]): void {
-    this.send(entries.map((entry) => entry.item)).then(
+    this.call(entries).then(
       (replies) => {
         if (!Array.isArray(replies) || replies.length !== entries.length) {
           const error = new Error('Redis answered a script with something else than its replies.');

@@ -125,6 +125,38 @@ test('scripts are sent again to a server that has lost them', async (t) => {
   assert.equal(await store.complete(claim, record, 60_000), true);
 });
 
+test('a record that cannot be stored fails alone', async (t) => {
+  const { store } = await behindProxy(t);
+  const [good, bad] = [claimOf(newKey()), claimOf(newKey())];
+  await Promise.all([store.claim(good, leaseMs), store.claim(bad, leaseMs)]);
+  const headers = { location: 'x'.repeat(70_000) };
+  const huge = { ...record, answer: { ...record.answer, headers } };
+  const [stored, failed] = await Promise.allSettled([
+    store.complete(good, record, 60_000),
+    store.complete(bad, huge, 60_000),
+  ]);
+  assert.deepEqual(stored, { status: 'fulfilled', value: true });
+  assert.equal(failed.status, 'rejected');
+});
+
+test('a store that throws at once does not fail a request whose effect is committed', async (t) => {
+  const { store } = await behindProxy(t);
+  const claims = Object.create(store, {
+    complete: {
+      value: () => {
+        throw new RangeError('at once');
+      },
+    },
+  });
+  const errors: unknown[] = [];
+  const onClaimError = (error: unknown) => errors.push(error);
+  const records = { find: async () => undefined };
+  const layer = createIdempotency({ claims, records, onClaimError });
+  t.after(() => layer.close());
+  assert.equal((await layer.execute(requestOf(newKey()), run)).replayed, false);
+  assert.match(String(errors[0]), /at once/);
+});
+
 function fallback(
   t: { after(fn: () => unknown): void },
   primary: ReturnType<typeof redisClaims>,
