@@ -4,6 +4,7 @@ import { waitFor } from '@onhand/fixtures';
 import { fingerprint, redisClaims } from '@onhand/idempotency';
 import type pg from 'pg';
 import { createClient } from 'redis';
+import { databaseIdentity } from '../postgres/databaseIdentity.ts';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertProblem } from './testing/caller.ts';
 
@@ -117,7 +118,8 @@ async function claimAndDie(t: TestContext, scope: string, leaseMs: number): Prom
   const client = createClient({ socket: { path: api.redis.socketPath, tls: false } });
   await client.connect();
   t.after(() => client.destroy());
-  const claims = redisClaims(client, { prefix: 'idempotency' });
+  const identity = await databaseIdentity(await api.session(t));
+  const claims = redisClaims(client, { prefix: `idempotency:${identity}` });
   const print = fingerprint({ method: 'POST', path: '/v1/receipts', body });
   const claim = { scope, key: 'k', fingerprint: print, owner: 'dead'.repeat(6) };
   assert.equal((await claims.claim(claim, leaseMs)).state, 'claimed');

@@ -10,18 +10,18 @@ import { sqlState } from './failures.ts';
  * that shares the Redis, such as a staging copy or a restored backup.
  * Source: PostgreSQL manual, 9.27.11 Control Data Functions.
  */
-export async function databaseIdentity(pool: pg.Pool): Promise<string> {
-  const identity = await identify(pool).catch((error: unknown) => {
+export async function databaseIdentity(database: pg.Pool | pg.Client): Promise<string> {
+  const identity = await identify(database).catch((error: unknown) => {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
-    return identifyByMigration(pool);
+    return identifyByMigration(database);
   });
   return createHash('sha256').update(identity).digest('base64url').slice(0, 12);
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-async function identify(pool: pg.Pool): Promise<string> {
-  const { rows } = await pool.query<{ identity: string }>(`
+async function identify(database: pg.Pool | pg.Client): Promise<string> {
+  const { rows } = await database.query<{ identity: string }>(`
     SELECT concat_ws(' ', system.system_identifier, point.timeline_id, database.oid) AS identity
     FROM pg_control_system() system, pg_control_checkpoint() point, pg_database database
     WHERE database.datname = current_database()`);
@@ -29,8 +29,8 @@ async function identify(pool: pg.Pool): Promise<string> {
 }
 
 /** Where a host does not let its users read the control data: it tells copies by a dump apart. */
-async function identifyByMigration(pool: pg.Pool): Promise<string> {
-  const { rows } = await pool.query<{ identity: string }>(`
+async function identifyByMigration(database: pg.Pool | pg.Client): Promise<string> {
+  const { rows } = await database.query<{ identity: string }>(`
     SELECT concat_ws(' ', database.oid, min(applied_at)) AS identity
     FROM pg_database database, schema_migrations
     WHERE database.datname = current_database() GROUP BY database.oid`);
