@@ -1,8 +1,9 @@
+import type { Claim } from './driver.ts';
 import { describeKeys, LockAborted, LockLost, LockTimeout } from './errors.ts';
 import { fencingToken, type Grant } from './grant.ts';
 import type { Wanted } from './options.ts';
 import { Patience } from './patience.ts';
-import type { Session, SessionClaim } from './session.ts';
+import type { Session } from './session.ts';
 import type { Pass, Turnstile, Visitor } from './turnstile.ts';
 
 /** Grants, and how to give them back. */
@@ -81,7 +82,7 @@ export function obtainLocally(
  */
 export async function obtainGroups(
   session: Session,
-  claims: readonly SessionClaim[],
+  claims: readonly Claim[],
   names: readonly string[],
   { waitMs, signal }: Wanted,
 ): Promise<Obtained> {
@@ -89,7 +90,8 @@ export async function obtainGroups(
   const end = () => patience.end();
   signal?.addEventListener('abort', end);
   const grants: Grant[] = [];
-  const done = () => Promise.all(grants.map((grant) => session.giveBack(grant.claim)));
+  const giveBack = (late: boolean) =>
+    Promise.all(grants.map((grant) => session.giveBack(grant.claim, late)));
   try {
     for (const claim of claims) {
       const grant = await session.obtain(claim, patience);
@@ -102,9 +104,9 @@ export async function obtainGroups(
     }
     const token = Math.max(...grants.map((grant) => grant.token));
     if (grants.length > 1) await extendAll(session, grants, token, names);
-    return { grants, token: fencingToken({ token }, 0), done };
+    return { grants, token: fencingToken({ token }, 0), done: () => giveBack(false) };
   } catch (error) {
-    void done();
+    void giveBack(true);
     throw error;
   } finally {
     signal?.removeEventListener('abort', end);

@@ -3,8 +3,9 @@ import { after, before, test } from 'node:test';
 import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
 import { conformance } from './fixtures/conformance.ts';
-import { startCluster, type Topology } from './fixtures/topology.ts';
-import { createLocks, LockTimeout, redisDriver } from './index.ts';
+import { type NetworkProxy, startProxy } from './fixtures/proxy.ts';
+import { startCluster, type Topology, until } from './fixtures/topology.ts';
+import { createLocks, LockTimeout, LockUnavailable, redisDriver } from './index.ts';
 import { slotOf, tagOfSlot } from './redis/slot.ts';
 
 let cluster: Topology;
@@ -70,4 +71,51 @@ test('two callers over the same slots in other orders both come through', async 
   assert.ok(one && two);
   await Promise.all([loop(one, ['a', 'b', 'c', 'd']), loop(two, ['d', 'c', 'b', 'a'])]);
   await Promise.all(all.map((locks) => locks.close()));
+});
+
+test('a named owner that fails part way over several slots gives back all it took', async (t) => {
+  const proxies: NetworkProxy[] = [];
+  for (const port of cluster.ports) {
+    const proxy = await startProxy(port);
+    t.after(() => proxy.stop());
+    proxies.push(proxy);
+  }
+  const [, far] = proxies;
+  assert.ok(far);
+  const nodeAddressMap = Object.fromEntries(
+    cluster.ports.map((port, at) => [
+      `127.0.0.1:${port}`,
+      { host: '127.0.0.1', port: proxies[at]?.port ?? 0 },
+    ]),
+  );
+  const distant = createCluster({
+    rootNodes: proxies.map(({ port }) => ({ socket: { port } })),
+    nodeAddressMap,
+  });
+  distant.on('error', () => {});
+  await distant.connect();
+  t.after(() => distant.destroy());
+  const near = createLocks({ driver: redisDriver(client), prefix: 'part' });
+  const locks = createLocks({
+    driver: redisDriver(distant),
+    prefix: 'part',
+    commandTimeoutMs: 500,
+  });
+  // One key a node: slots below 8,192 are the first one's, and are taken first.
+  const names = Array.from({ length: 20 }, (_, i) => `k${i}`);
+  const first = names.find((name) => slotOf(`part:${name}`) < 8_192);
+  const second = names.find((name) => slotOf(`part:${name}`) >= 8_192);
+  assert.ok(first && second);
+  await (await locks.acquire([first, second])).release();
+  far.swallowReplies(true);
+  const settings = { owner: 'me', leaseMs: 60_000 };
+  const refused = assert.rejects(locks.acquire([first, second], settings), LockUnavailable);
+  await until(async () => (await near.inspect(second)).mode === 'exclusive');
+  await refused;
+  far.swallowReplies(false);
+  far.cut();
+  for (const name of [first, second]) {
+    await until(async () => (await near.inspect(name)).mode === 'free');
+  }
+  await Promise.all([locks.close(), near.close()]);
 });

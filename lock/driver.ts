@@ -8,6 +8,11 @@ export interface Claim {
   readonly owner: string;
   readonly mode: LockMode;
   readonly leaseMs: number;
+  /**
+   * Tells apart the calls that claim with one owner; no spaces. Absent: the owner is unique to this
+   * call.
+   */
+  readonly sending?: string;
 }
 
 /** The answer to one attempt. */
@@ -65,8 +70,12 @@ export interface LockDriver {
    * `tokenFloor`: later grants of these keys get a token above it.
    */
   extend(claim: Claim, tokenFloor?: number): Promise<boolean>;
-  /** Gives back what `owner` holds of the keys and ends its waiting. True if it held all. */
-  release(claim: Claim): Promise<boolean>;
+  /**
+   * Gives back what `owner` holds of the keys and ends its waiting. True if it held all. `late`: it
+   * may have claimed them again since, so of a claim with a `sending` only what that one took or
+   * asked for; of shared keys nothing, where the server cannot tell.
+   */
+  release(claim: Claim, late?: boolean): Promise<boolean>;
   /** The state of each key, in the order given. */
   inspect(keys: readonly string[]): Promise<KeyState[]>;
   /** Keys held under this prefix whose name goes on with `start`, in no order. */

@@ -1,60 +1,49 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
 import { waitersOf } from './fixtures/conformance.ts';
 import { startProxy } from './fixtures/proxy.ts';
-import { type RedisServer, startRedis } from './fixtures/redis.ts';
+import { startRedis } from './fixtures/redis.ts';
+import { redisOfFile } from './fixtures/redisOfFile.ts';
 import { createLocks, LockLost, LockTimeout, LockUnavailable, redisDriver } from './index.ts';
 
-let server: RedisServer;
-let client: ReturnType<typeof createClient>;
-
-before(async () => {
-  server = await startRedis();
-  client = createClient({ url: server.url });
-  await client.connect();
-});
-
-after(async () => {
-  client.destroy();
-  await server.stop();
-});
+const redis = redisOfFile();
 
 test('keys with a hash tag become Redis keys under the prefix and vanish on release', async () => {
-  const locks = createLocks({ driver: redisDriver(client) });
+  const locks = createLocks({ driver: redisDriver(redis.client) });
   const lease = await locks.acquire(['{demo}:pair:B', '{demo}:pair:A', '{demo}:pair:B']);
   assert.deepEqual(lease.keys, ['{demo}:pair:A', '{demo}:pair:B']);
-  assert.equal(await client.exists('lock:{demo}:pair:A'), 1);
+  assert.equal(await redis.client.exists('lock:{demo}:pair:A'), 1);
   assert.ok(lease.remainingMs() > 9_000);
   lease.assertHeld();
   await lease.release();
-  assert.equal(await client.exists('lock:{demo}:pair:A'), 0);
+  assert.equal(await redis.client.exists('lock:{demo}:pair:A'), 0);
 });
 
 test('a refused acquire keeps none of its keys', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'refused' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'refused' });
   await using _b = await locks.acquire(['b']);
   await assert.rejects(locks.acquire(['a', 'b', 'c'], { waitMs: 0 }), LockTimeout);
   await (await locks.acquire(['a', 'c'], { waitMs: 0 })).release();
 });
 
 test('4,000 keys are taken and given back with one command each', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'many' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'many' });
   const keys = Array.from({ length: 4_000 }, (_, i) => `{t}:${i}`);
   await (await locks.acquire(keys)).release();
-  await client.configResetStat();
+  await redis.client.configResetStat();
   await (await locks.acquire(keys)).release();
-  const stats = await client.info('commandstats');
+  const stats = await redis.client.info('commandstats');
   assert.match(stats, /cmdstat_evalsha:calls=2,/);
 });
 
 test('a Redis that stops answering costs one timeout, and is used again at once', async () => {
-  const locks = createLocks({ driver: redisDriver(client), commandTimeoutMs: 400 });
+  const locks = createLocks({ driver: redisDriver(redis.client), commandTimeoutMs: 400 });
   await (await locks.acquire(['paused'])).release();
-  server.process.kill('SIGSTOP');
+  redis.server.process.kill('SIGSTOP');
   const started = performance.now();
   try {
     await assert.rejects(locks.acquire(['paused']), LockUnavailable);
@@ -63,7 +52,7 @@ test('a Redis that stops answering costs one timeout, and is used again at once'
     await assert.rejects(locks.acquire(['paused']), LockUnavailable);
     assert.ok(performance.now() - again < 100, 'the second caller need not wait');
   } finally {
-    server.process.kill('SIGCONT');
+    redis.server.process.kill('SIGCONT');
   }
   const lease = await untilAvailable(() => locks.acquire(['paused'], { waitMs: 2_000 }));
   // What the server took while nobody listened was given back, long before its lease ended.
@@ -72,13 +61,13 @@ test('a Redis that stops answering costs one timeout, and is used again at once'
 });
 
 test('a client that is not connected gives LockUnavailable and queues nothing', async () => {
-  const lone = createClient({ url: server.url });
+  const lone = createClient({ url: redis.server.url });
   const locks = createLocks({ driver: redisDriver(lone) });
   await assert.rejects(locks.acquire(['k']), LockUnavailable);
 });
 
 test('a process that was held up reads the reply before it gives up', async () => {
-  const locks = createLocks({ driver: redisDriver(client), commandTimeoutMs: 50 });
+  const locks = createLocks({ driver: redisDriver(redis.client), commandTimeoutMs: 50 });
   await (await locks.acquire(['busy'])).release();
   const acquiring = locks.acquire(['busy'], { leaseMs: 5_000 });
   await new Promise(setImmediate);
@@ -88,7 +77,7 @@ test('a process that was held up reads the reply before it gives up', async () =
 });
 
 test('a lease that is over when the reply arrives is given back and reported', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'over' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'over' });
   await (await locks.acquire(['k'])).release();
   const acquiring = locks.acquire(['k'], { leaseMs: 40 });
   await new Promise(setImmediate);
@@ -98,14 +87,14 @@ test('a lease that is over when the reply arrives is given back and reported', a
 });
 
 test('an acquire whose reply is lost gives its keys back when that is noticed', async (t) => {
-  const proxy = await startProxy(server.port);
+  const proxy = await startProxy(redis.server.port);
   t.after(() => proxy.stop());
   const lone = createClient({ url: `redis://127.0.0.1:${proxy.port}` });
   lone.on('error', () => {});
   await lone.connect();
   t.after(() => lone.destroy());
   const locks = createLocks({ driver: redisDriver(lone), prefix: 'reply', commandTimeoutMs: 300 });
-  const direct = createLocks({ driver: redisDriver(client), prefix: 'reply' });
+  const direct = createLocks({ driver: redisDriver(redis.client), prefix: 'reply' });
   await (await locks.acquire(['k'])).release();
   proxy.swallowReplies(true);
   await assert.rejects(locks.acquire(['k'], { leaseMs: 60_000 }), LockUnavailable);
@@ -118,21 +107,21 @@ test('an acquire whose reply is lost gives its keys back when that is noticed', 
 });
 
 test('100,000 acquires and releases over random keys leave DBSIZE as it was', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'growth' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'growth' });
   await (await locks.acquire(['first'])).release();
-  const before = await client.dbSize();
+  const before = await redis.client.dbSize();
   let left = 100_000;
   const task = async () => {
     while (left-- > 0) await (await locks.acquire([`key-${Math.random()}`])).release();
   };
   await Promise.all(Array.from({ length: 100 }, task));
-  assert.equal(await client.dbSize(), before);
+  assert.equal(await redis.client.dbSize(), before);
 });
 
 test('waiting, timing out and dying leave nothing in Redis', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'clean' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'clean' });
   await (await locks.acquire(['first'])).release();
-  const before = await client.dbSize();
+  const before = await redis.client.dbSize();
   const held = await locks.acquire(['a', 'b']);
   const late = locks.acquire(['a', 'b'], { waitMs: 20 });
   const shared = locks.acquire(['b'], { waitMs: 20, mode: 'shared' });
@@ -140,14 +129,14 @@ test('waiting, timing out and dying leave nothing in Redis', async () => {
   await held.release();
   await waitersOf(locks, 'a', 0);
   await waitersOf(locks, 'b', 0);
-  assert.equal(await client.dbSize(), before);
+  assert.equal(await redis.client.dbSize(), before);
   await locks.close();
 });
 
 test('after Redis lost its data, tokens go on rising', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'flushed' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'flushed' });
   const first = await locks.acquire(['k']);
-  await client.flushAll();
+  await redis.client.flushAll();
   const second = await locks.acquire(['k']);
   assert.ok(second.fencingToken > first.fencingToken);
   await assert.rejects(first.extend(), LockLost);
@@ -155,10 +144,10 @@ test('after Redis lost its data, tokens go on rising', async () => {
 });
 
 test('tokens go on rising when the clock of the server is set back', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'clock' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'clock' });
   await (await locks.acquire(['k'])).release();
   const ahead = (Date.now() + 3_600_000) * 1_000;
-  await client.set('clock:~:fence', `${ahead}`);
+  await redis.client.set('clock:~:fence', `${ahead}`);
   const lease = await locks.acquire(['k']);
   assert.ok(lease.fencingToken > BigInt(ahead) * 64n);
   await lease.release();
@@ -178,7 +167,7 @@ test('a process ends with its client, although the locks were not closed', async
 });
 
 test('a release that is not awaited never rejects, whatever becomes of Redis', async () => {
-  const lone = createClient({ url: server.url, socket: { reconnectStrategy: false } });
+  const lone = createClient({ url: redis.server.url, socket: { reconnectStrategy: false } });
   lone.on('error', () => {});
   await lone.connect();
   const locks = createLocks({ driver: redisDriver(lone), commandTimeoutMs: 50 });
@@ -189,7 +178,7 @@ test('a release that is not awaited never rejects, whatever becomes of Redis', a
 });
 
 test('settings and keys out of their bounds are refused before anything is sent', async () => {
-  const locks = createLocks({ driver: redisDriver(client) });
+  const locks = createLocks({ driver: redisDriver(redis.client) });
   for (const leaseMs of [0, 19, 1.5, 86_400_001, Number.NaN]) {
     await assert.rejects(locks.acquire(['k'], { leaseMs }), RangeError);
   }
@@ -203,7 +192,7 @@ test('settings and keys out of their bounds are refused before anything is sent'
   await assert.rejects(locks.acquire(['k'], { owner: 'a b' }), TypeError);
   await assert.rejects(locks.forceRelease('k', { reason: '' }), TypeError);
   for (const prefix of ['', 'a b', '{a}', '~']) {
-    assert.throws(() => createLocks({ driver: redisDriver(client), prefix }), TypeError);
+    assert.throws(() => createLocks({ driver: redisDriver(redis.client), prefix }), TypeError);
   }
 });
 

@@ -30,15 +30,6 @@ export interface SessionOptions {
   readonly commandTimeoutMs: number;
 }
 
-/** A claim of this process. */
-export interface SessionClaim extends Claim {
-  /**
-   * The caller named the owner and may send the same claim again: giving it back late, because of a
-   * reply that was lost, could take away what the second sending brought.
-   */
-  readonly resent: boolean;
-}
-
 /** A claim that waits. */
 interface Ticket {
   readonly patience: Patience;
@@ -74,10 +65,11 @@ export class Session {
   }
 
   /** @param names sorted and unique, without the prefix */
-  claim(names: readonly string[], mode: LockMode, leaseMs: number, owner?: string): SessionClaim {
+  claim(names: readonly string[], mode: LockMode, leaseMs: number, owner?: string): Claim {
     const keys = names.map((name) => `${this.prefix}:${name}`);
-    if (owner !== undefined) return { keys, mode, leaseMs, owner, resent: true };
-    return { keys, mode, leaseMs, owner: `${this.#client}.${++this.#serial}`, resent: false };
+    const unique = `${this.#client}.${++this.#serial}`;
+    if (owner === undefined) return { keys, mode, leaseMs, owner: unique };
+    return { keys, mode, leaseMs, owner, sending: unique };
   }
 
   /** The keys of a claim as the caller knows them. */
@@ -89,7 +81,7 @@ export class Session {
    * Takes the keys if they are free. One round trip.
    * @throws LockUnavailable, LockLost, LockAborted
    */
-  async tryOnce(claim: SessionClaim): Promise<Grant | undefined> {
+  async tryOnce(claim: Claim): Promise<Grant | undefined> {
     if (this.#closed) throw this.#closedError(claim);
     const sentAt = performance.now();
     const attempt = await this.#attempt(claim, false);
@@ -103,7 +95,7 @@ export class Session {
    * @returns undefined when patience was over; nothing is held then
    * @throws LockUnavailable, LockLost, LockAborted
    */
-  async obtain(claim: SessionClaim, patience: Patience): Promise<Grant | undefined> {
+  async obtain(claim: Claim, patience: Patience): Promise<Grant | undefined> {
     if (this.#closed) throw this.#closedError(claim);
     const askedAt = performance.now();
     const ticket: Ticket = { patience, granted: undefined, queued: false };
@@ -122,7 +114,7 @@ export class Session {
           return this.#granted(claim, pushed, askedAt);
         }
         if (pushed === undefined && patience.leftMs() === 0) {
-          if (ticket.queued) void this.giveBack(claim);
+          if (ticket.queued) void this.giveBack(claim, true);
           if (this.#closed) throw this.#closedError(claim);
           return undefined;
         }
@@ -132,7 +124,7 @@ export class Session {
         if (attempt.granted) return this.#granted(claim, attempt.token, sentAt);
       }
     } catch (error) {
-      if (ticket.queued && !claim.resent) void this.giveBack(claim);
+      if (ticket.queued) void this.giveBack(claim, true);
       throw error;
     } finally {
       this.#waiting.delete(claim.owner);
@@ -156,11 +148,13 @@ export class Session {
    * Gives keys back and ends waiting for them. Never rejects; true if all of them were held.
    *
    * Where the server is out of reach it is tried again in the background, after 0.25, 0.5, 1, … 8
-   * s, for as long as the lease may last; at the end of that the keys have freed themselves.
+   * s, for as long as the lease may last; at the end of that the keys have freed themselves. What
+   * the same owner claimed again meanwhile stays.
+   * @param late the caller has been told of a failure, or is about to be
    */
-  async giveBack(claim: Claim): Promise<boolean> {
+  async giveBack(claim: Claim, late = false): Promise<boolean> {
     try {
-      return await this.#breaker.call(() => this.driver.release(claim));
+      return await this.#breaker.call(() => this.driver.release(claim, late));
     } catch {
       this.#giveBackLater(claim, performance.now() + claim.leaseMs, firstRetryMs);
       return false;
@@ -173,7 +167,7 @@ export class Session {
     this.#retries++;
     setTimeout(() => {
       this.#retries--;
-      const call = this.#breaker.call(() => this.driver.release(claim));
+      const call = this.#breaker.call(() => this.driver.release(claim, true));
       call.catch(() => this.#giveBackLater(claim, until, Math.min(2 * afterMs, lastRetryMs)));
     }, afterMs).unref();
   }
@@ -215,10 +209,8 @@ export class Session {
     ticket.patience.wake();
   }
 
-  async #attempt(claim: SessionClaim, wait: boolean): Promise<Attempt> {
-    const giveBack = () => {
-      if (!claim.resent) void this.giveBack(claim);
-    };
+  async #attempt(claim: Claim, wait: boolean): Promise<Attempt> {
+    const giveBack = () => void this.giveBack(claim, true);
     try {
       return await this.#breaker.call(() => this.driver.acquire(claim, wait), giveBack);
     } catch (error) {
@@ -231,7 +223,7 @@ export class Session {
   #granted(claim: Claim, token: number, sentAt: number): Grant {
     const grant = { claim, token, validUntil: validUntil(sentAt, claim.leaseMs), lost: false };
     if (grant.validUntil > performance.now()) return grant;
-    void this.giveBack(claim);
+    void this.giveBack(claim, true);
     const names = this.names(claim);
     throw new LockLost(`the lease on ${describeKeys(names)} was over when granted`, names);
   }

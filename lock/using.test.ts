@@ -1,29 +1,24 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
 import { waitersOf } from './fixtures/conformance.ts';
-import { type RedisServer, startRedis } from './fixtures/redis.ts';
-import { createLocks, LockLost, redisDriver } from './index.ts';
+import { redisOfFile } from './fixtures/redisOfFile.ts';
+import { until } from './fixtures/topology.ts';
+import {
+  createLocks,
+  type DriverFactory,
+  LockLost,
+  LockUnavailable,
+  redisDriver,
+} from './index.ts';
 
-let server: RedisServer;
-let client: ReturnType<typeof createClient>;
-
-before(async () => {
-  server = await startRedis();
-  client = createClient({ url: server.url });
-  await client.connect();
-});
-
-after(async () => {
-  client.destroy();
-  await server.stop();
-});
+const redis = redisOfFile();
 
 test('using keeps the result of its routine when the release fails', async () => {
-  const lone = createClient({ url: server.url, socket: { reconnectStrategy: false } });
+  const lone = createClient({ url: redis.server.url, socket: { reconnectStrategy: false } });
   lone.on('error', () => {});
   await lone.connect();
   const locks = createLocks({ driver: redisDriver(lone), prefix: 'kept' });
@@ -37,6 +32,16 @@ test('using keeps the result of its routine when the release fails', async () =>
 test('an extension that gets no answer is tried again while the lease lasts', async () => {
   let extensions = 0;
   const extended = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const driver: DriverFactory = (context) => {
+    const made = redisDriver(redis.client)(context);
+    const extend = made.extend.bind(made);
+    made.extend = (...parameters) => {
+      asked.resolve();
+      return extend(...parameters);
+    };
+    return made;
+  };
   const hooks = {
     extended() {
       extensions++;
@@ -44,25 +49,26 @@ test('an extension that gets no answer is tried again while the lease lasts', as
     },
   };
   const locks = createLocks({
-    driver: redisDriver(client),
+    driver,
     prefix: 'paused',
     commandTimeoutMs: 100,
     hooks,
   });
   await (await locks.acquire(['k'])).release();
   await locks.using(['k'], { leaseMs: 3_000 }, async (lease) => {
-    server.process.kill('SIGSTOP');
-    // Past a third of the lease: the first extension has failed by then.
-    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    redis.server.process.kill('SIGSTOP');
+    await asked.promise;
+    // It was asked later, so the extension has failed when this has.
+    await assert.rejects(locks.inspect('k'), LockUnavailable);
     assert.equal(extensions, 0);
-    server.process.kill('SIGCONT');
+    redis.server.process.kill('SIGCONT');
     await extended.promise;
     lease.assertHeld();
   });
 });
 
 test('a routine that hangs loses its lease after holdMaxMs', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'hang' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'hang' });
   const started = performance.now();
   const run = locks.using(['k'], { leaseMs: 100, holdMaxMs: 150 }, (lease) =>
     once(lease.signal, 'abort'),
@@ -72,7 +78,7 @@ test('a routine that hangs loses its lease after holdMaxMs', async () => {
 });
 
 test('a routine that fails while its lease is lost is told as the cause', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'cause' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'cause' });
   const fault = new Error('routine');
   const run = locks.using(['k'], { leaseMs: 50, holdMaxMs: 1 }, async (lease) => {
     await once(lease.signal, 'abort');
@@ -86,10 +92,10 @@ test('a routine that fails while its lease is lost is told as the cause', async 
 });
 
 test('a waiter that was killed is passed over at once', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'killed' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'killed' });
   const held = await locks.acquire(['k']);
   const file = fileURLToPath(new URL('./fixtures/waiter.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, `${server.port}`, 'killed', 'k'], {
+  const child = spawn(process.execPath, [file, `${redis.server.port}`, 'killed', 'k'], {
     stdio: 'inherit',
   });
   await waitersOf(locks, 'k', 1);
@@ -98,7 +104,7 @@ test('a waiter that was killed is passed over at once', async () => {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');
   await gone;
-  while ((await channels()) > 1);
+  await until(async () => (await channels()) === 1);
   const started = performance.now();
   await held.release();
   const next = await waiting;
@@ -109,12 +115,16 @@ test('a waiter that was killed is passed over at once', async () => {
 });
 
 async function channels(): Promise<number> {
-  const names = (await client.sendCommand(['PUBSUB', 'SHARDCHANNELS', 'killed:*'])) as string[];
+  const names = (await redis.client.sendCommand([
+    'PUBSUB',
+    'SHARDCHANNELS',
+    'killed:*',
+  ])) as string[];
   return names.length;
 }
 
 test('waiters of one process pass a grant on among themselves without asking Redis', async () => {
-  const locks = createLocks({ driver: redisDriver(client), prefix: 'local' });
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'local' });
   const held = await locks.acquire(['k']);
   const turns: bigint[] = [];
   const waits = Array.from({ length: 30 }, async () => {
@@ -134,8 +144,8 @@ test('waiters of one process pass a grant on among themselves without asking Red
 });
 
 test('a process with many waiters leaves others their turn', async () => {
-  const busy = createLocks({ driver: redisDriver(client), prefix: 'turn' });
-  const other = createLocks({ driver: redisDriver(client), prefix: 'turn' });
+  const busy = createLocks({ driver: redisDriver(redis.client), prefix: 'turn' });
+  const other = createLocks({ driver: redisDriver(redis.client), prefix: 'turn' });
   let running = true;
   let turns = 0;
   const loops = Array.from({ length: 20 }, async () => {

@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startRedis } from '../../lock/fixtures/redis.ts';
 import { ours, peerPackages, peers } from './subjects.ts';
+import { type Percentiles, percentilesOf, type Waits } from './waits.ts';
 
 interface Scenario {
   readonly name: string;
@@ -30,10 +31,8 @@ const scenarios: Scenario[] = [
   { name: 'one key, 64 waiters, 4 processes', processes: 4, tasks: 64, keys: 1, whose: 'one' },
 ];
 
-interface Figures {
+interface Figures extends Percentiles {
   readonly perSecond: number;
-  readonly p50: number;
-  readonly p99: number;
   readonly fewest: number;
   readonly most: number;
 }
@@ -52,8 +51,10 @@ for (const scenario of scenarios.filter(({ name }) => name.includes(only))) {
   for (let round = 0; round < rounds; round++) {
     for (const name of subjects) all.get(name)?.push(await measure(name, scenario));
   }
-  console.log(`\n| ${scenario.name} | per second | p50 ms | p99 ms | fewest / most turns |`);
-  console.log('|---|--:|--:|--:|--:|');
+  console.log(
+    `\n| ${scenario.name} | per second | p50 ms | p99 ms | corrected p99 ms | fewest / most turns |`,
+  );
+  console.log('|---|--:|--:|--:|--:|--:|');
   for (const [name, figures] of all) {
     const ordered = figures.toSorted((a, b) => a.perSecond - b.perSecond);
     const median = ordered[Math.floor(rounds / 2)];
@@ -61,10 +62,11 @@ for (const scenario of scenarios.filter(({ name }) => name.includes(only))) {
   }
 }
 
-function row(name: string, { perSecond, p50, p99, fewest, most }: Figures): string {
+function row(name: string, figures: Figures): string {
+  const { perSecond, p50, p99, corrected, fewest, most } = figures;
   const ratio = most === 0 ? '–' : (fewest / most).toFixed(2);
   const rate = Math.round(perSecond).toLocaleString('en');
-  const waits = `${p50.toFixed(2)} | ${p99.toFixed(2)}`;
+  const waits = [p50, p99, corrected].map((ms) => ms.toFixed(2)).join(' | ');
   return `| ${name} | ${rate} | ${waits} | ${fewest}/${most} = ${ratio} |`;
 }
 
@@ -79,12 +81,11 @@ async function measure(name: string, scenario: Scenario): Promise<Figures> {
     for (const { child } of runs) child.stdin.write('go\n');
     const answers = await Promise.all(runs.map(({ answer }) => answer));
     const takes = answers.flatMap((answer) => answer.takes);
-    const waits = answers.flatMap((answer) => answer.waits).sort((a, b) => a - b);
-    const at = (part: number) => waits[Math.floor(waits.length * part)] ?? Number.NaN;
+    const total = takes.reduce((sum, count) => sum + count, 0);
+    const waits = answers.map((answer) => answer.waits);
     return {
-      perSecond: takes.reduce((sum, count) => sum + count, 0) / seconds,
-      p50: at(0.5),
-      p99: at(0.99),
+      perSecond: total / seconds,
+      ...percentilesOf(waits, (seconds * 1_000 * scenario.tasks) / total),
       fewest: Math.min(...takes),
       most: Math.max(...takes),
     };
@@ -95,7 +96,7 @@ async function measure(name: string, scenario: Scenario): Promise<Figures> {
 
 interface Answer {
   readonly takes: number[];
-  readonly waits: number[];
+  readonly waits: Waits;
 }
 
 function start(settings: readonly (string | number)[]) {

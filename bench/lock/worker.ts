@@ -11,6 +11,7 @@ const [name = '', port, folder = '', tasks, keysEach, whose, seconds, first] =
 const subject = await openSubject(name, Number(port), folder);
 const takes: number[] = Array.from({ length: Number(tasks) }, () => 0);
 const waits: number[] = [];
+const open: number[] = [];
 
 const keysOf = (task: number) =>
   Array.from({ length: Number(keysEach) }, (_, at) =>
@@ -33,15 +34,17 @@ await Promise.all(
       if (taken >= startAt && taken < endAt) {
         takes[task] = (takes[task] ?? 0) + 1;
         waits.push(taken - now);
+      } else if (taken >= endAt) {
+        open.push(endAt - now);
       }
       await release();
     }
   }),
 );
 // 50,000 waits say as much as all of them.
-const step = Math.max(1, Math.ceil(waits.length / 50_000));
-const sample = waits.filter((_, at) => at % step === 0);
-const figures = `${JSON.stringify({ takes, waits: sample })}\n`;
+const weight = Math.max(1, Math.ceil(waits.length / 50_000));
+const ended = waits.filter((_, at) => at % weight === 0);
+const figures = `${JSON.stringify({ takes, waits: { ended, weight, open } })}\n`;
 await new Promise((resolve) => process.stdout.write(figures, resolve));
 await subject.close();
 process.exit(0);

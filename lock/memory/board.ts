@@ -6,12 +6,14 @@ export interface BoardClaim {
   readonly owner: string;
   readonly mode: LockMode;
   readonly leaseMs: number;
+  readonly sending?: string | undefined;
 }
 
 /** A waiting claim. */
 export interface Ticket extends BoardClaim {
   readonly client: string;
   readonly place: number;
+  sending?: string | undefined;
   /** It leaves every queue when it has not asked again by then, ms. */
   aliveUntil: number;
 }
@@ -22,6 +24,8 @@ export interface Holders {
   /** Owner → end of its lease, ms. */
   readonly until: Map<string, number>;
   readonly token: number;
+  /** Which of the calls of an exclusive owner took it. */
+  readonly sending: string | undefined;
 }
 
 /** What the board must know of the world around it; in tests, a world of their making. */
@@ -79,15 +83,25 @@ export class Board {
     return true;
   }
 
-  /** Gives back what the owner holds, ends its waiting, and serves the next. Returns how many. */
-  release({ keys, owner, mode }: Omit<BoardClaim, 'leaseMs'>): number {
-    const mine = keys.filter((key) => this.#holds(key, owner, mode));
+  /**
+   * Gives back what the owner holds, ends its waiting, and serves the next; with `sending`, only
+   * what that one took or asked for. Returns how many.
+   */
+  release(
+    { keys, owner, mode }: Omit<BoardClaim, 'leaseMs' | 'sending'>,
+    sending?: string,
+  ): number {
+    const mine = keys.filter(
+      (key) =>
+        this.#holds(key, owner, mode) &&
+        (sending === undefined || this.holders.get(key)?.sending === sending),
+    );
     for (const key of mine) {
       const until = this.holders.get(key)?.until;
       until?.delete(owner);
       if (until?.size === 0) this.holders.delete(key);
     }
-    this.#leave(owner);
+    if (sending === undefined || this.tickets.get(owner)?.sending === sending) this.#leave(owner);
     this.#sweep(keys);
     return mine.length;
   }
@@ -152,6 +166,7 @@ export class Board {
     const known = this.tickets.get(claim.owner);
     if (known) {
       known.aliveUntil = aliveUntil;
+      known.sending = claim.sending;
       return;
     }
     this.tickets.set(claim.owner, { ...claim, client, aliveUntil, place: this.#mint() });
@@ -173,12 +188,18 @@ export class Board {
     }
   }
 
-  #grant({ keys, owner, mode, leaseMs }: BoardClaim): number {
+  #grant({ keys, owner, mode, leaseMs, sending }: BoardClaim): number {
     const token = this.#mint();
     const end = this.#world.now() + leaseMs;
     for (const key of keys) {
       const until = mode === 'shared' ? this.holdersOf(key)?.until : undefined;
-      this.holders.set(key, { mode, token, until: (until ?? new Map()).set(owner, end) });
+      const its = mode === 'exclusive' ? sending : undefined;
+      this.holders.set(key, {
+        mode,
+        token,
+        sending: its,
+        until: (until ?? new Map()).set(owner, end),
+      });
     }
     return token;
   }

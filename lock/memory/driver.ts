@@ -61,8 +61,9 @@ class MemoryDriver implements LockDriver {
     return this.#memory.board.extend(claim);
   }
 
-  async release(claim: Claim): Promise<boolean> {
-    return this.#memory.board.release(claim) === claim.keys.length;
+  async release(claim: Claim, late = false): Promise<boolean> {
+    const { board } = this.#memory;
+    return board.release(claim, late ? claim.sending : undefined) === claim.keys.length;
   }
 
   async forceRelease(key: string): Promise<boolean> {

@@ -1,25 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
-import { createClient } from 'redis';
 import type { Claim, LockDriver, LockMode } from '../driver.ts';
-import { type RedisServer, startRedis } from '../fixtures/redis.ts';
+import { redisOfFile } from '../fixtures/redisOfFile.ts';
+import { until } from '../fixtures/topology.ts';
 import { Board } from '../memory/board.ts';
 import { redisDriver } from '../redis/driver.ts';
 
-let server: RedisServer;
-let client: ReturnType<typeof createClient>;
-
-before(async () => {
-  server = await startRedis();
-  client = createClient({ url: server.url });
-  await client.connect();
-});
-
-after(async () => {
-  client.destroy();
-  await server.stop();
-});
+const redis = redisOfFile();
 
 const names = ['a', 'b', 'c'];
 const command = fc.record({
@@ -53,7 +41,7 @@ async function play(
     progress.dispatchEvent(new Event('heard'));
   };
   const make = (name: string) =>
-    redisDriver(client)({ prefix, client: name, aliveMs: leaseMs, onGrant });
+    redisDriver(redis.client)({ prefix, client: name, aliveMs: leaseMs, onGrant });
   const [live, gone] = [make('live'), make('gone')];
   await live.listen?.([`${prefix}:live`]);
   await makeGone(gone, prefix);
@@ -112,14 +100,11 @@ async function play(
 async function makeGone(driver: LockDriver, prefix: string): Promise<void> {
   await driver.listen?.([`${prefix}:gone`]);
   await driver.close();
-  for (;;) {
-    const [, count] = (await client.sendCommand([
-      'PUBSUB',
-      'SHARDNUMSUB',
-      `${prefix}:~:wake:gone`,
-    ])) as [string, number];
-    if (count === 0) return;
-  }
+  await until(async () => {
+    const command = ['PUBSUB', 'SHARDNUMSUB', `${prefix}:~:wake:gone`];
+    const [, count] = (await redis.client.sendCommand(command)) as [string, number];
+    return count === 0;
+  });
 }
 
 test('the Lua scripts answer every history as the model does', async () => {

@@ -48,9 +48,10 @@ class PostgresDriver implements LockDriver {
     this.#context = context;
   }
 
-  async acquire({ keys, owner, mode, leaseMs }: Claim, wait: boolean): Promise<Attempt> {
-    const values = [keys, owner, mode === 'shared', leaseMs, wait, aliveMs];
-    const reply = await this.#call('acquire($1, $2, $3, $4, $5, $6)', values);
+  async acquire(claim: Claim, wait: boolean): Promise<Attempt> {
+    const { keys, owner, mode, leaseMs, sending = '' } = claim;
+    const values = [keys, owner, mode === 'shared', leaseMs, wait, aliveMs, sending];
+    const reply = await this.#call('acquire($1, $2, $3, $4, $5, $6, $7)', values);
     const answer = Number(reply);
     if (answer > 0) return { granted: true, token: answer };
     return {
@@ -66,8 +67,9 @@ class PostgresDriver implements LockDriver {
     return (await this.#call('extend($1, $2, $3, $4)', values)) === true;
   }
 
-  async release({ keys, owner }: Claim): Promise<boolean> {
-    return Number(await this.#call('release($1, $2)', [keys, owner])) === keys.length;
+  async release({ keys, owner, sending = '' }: Claim, late = false): Promise<boolean> {
+    const values = [keys, owner, late ? sending : ''];
+    return Number(await this.#call('release($1, $2, $3)', values)) === keys.length;
   }
 
   async forceRelease(key: string): Promise<boolean> {

@@ -14,6 +14,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.holder (
   until timestamptz NOT NULL,
   PRIMARY KEY (key, owner)
 );
+-- Which of its owner's calls took or awaits it; empty where an owner claims only once.
+ALTER TABLE onhand_lock.holder ADD COLUMN IF NOT EXISTS sending text NOT NULL DEFAULT '';
 CREATE INDEX IF NOT EXISTS holder_until ON onhand_lock.holder (until);
 
 -- place: order of arrival. alive_until: it leaves unless it asks again by then.
@@ -24,6 +26,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.waiter (
   keys text[] NOT NULL,
   alive_until timestamptz NOT NULL
 );
+
+ALTER TABLE onhand_lock.waiter ADD COLUMN IF NOT EXISTS sending text NOT NULL DEFAULT '';
 
 -- One row: the last token given out.
 CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.last_token (
@@ -48,11 +52,16 @@ BEGIN
 END
 $$;
 
+-- Their last parameter is new; without this the older ones would stand beside them.
+DROP FUNCTION IF EXISTS onhand_lock.acquire(text[], text, boolean, bigint, boolean, bigint);
+DROP FUNCTION IF EXISTS onhand_lock.release(text[], text);
+
 -- Takes all keys or none; with wait, a refused owner gets a place in the queue.
 -- Returns  token (> 0)  all keys are held
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
 CREATE OR REPLACE FUNCTION onhand_lock.acquire(
-  wanted text[], who text, in_shared boolean, lease_ms bigint, wait boolean, alive_ms bigint
+  wanted text[], who text, in_shared boolean, lease_ms bigint, wait boolean, alive_ms bigint,
+  in_sending text DEFAULT ''
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   at timestamptz := onhand_lock.enter();
@@ -75,18 +84,20 @@ BEGIN
     ) THEN
       DELETE FROM onhand_lock.waiter w WHERE w.owner = who;
       new_token := onhand_lock.mint();
-      INSERT INTO onhand_lock.holder (key, owner, shared, token, since, until)
-      SELECT k, who, in_shared, new_token, at, at + lease_ms * interval '1 ms'
+      INSERT INTO onhand_lock.holder (key, owner, shared, token, since, until, sending)
+      SELECT k, who, in_shared, new_token, at, at + lease_ms * interval '1 ms', in_sending
         FROM unnest(wanted) AS k
       ON CONFLICT (key, owner) DO UPDATE
-         SET token = excluded.token, since = excluded.since, until = excluded.until;
+         SET token = excluded.token, since = excluded.since, until = excluded.until,
+             sending = excluded.sending;
       RETURN new_token;
     END IF;
   END IF;
   IF wait THEN
-    INSERT INTO onhand_lock.waiter AS w (owner, place, shared, keys, alive_until)
-    VALUES (who, onhand_lock.mint(), in_shared, wanted, at + alive_ms * interval '1 ms')
-    ON CONFLICT (owner) DO UPDATE SET alive_until = excluded.alive_until;
+    INSERT INTO onhand_lock.waiter AS w (owner, place, shared, keys, alive_until, sending)
+    VALUES (who, onhand_lock.mint(), in_shared, wanted, at + alive_ms * interval '1 ms', in_sending)
+    ON CONFLICT (owner) DO UPDATE
+       SET alive_until = excluded.alive_until, sending = excluded.sending;
   END IF;
   RETURN -1 - coalesce(ceil(extract(epoch FROM blocked - at) * 1000)::bigint, 0);
 END
@@ -109,15 +120,19 @@ BEGIN
 END
 $$;
 
--- Gives back what the owner holds of the keys and ends its waiting. Returns how many it held.
-CREATE OR REPLACE FUNCTION onhand_lock.release(wanted text[], who text)
-RETURNS bigint LANGUAGE plpgsql AS $$
+-- Gives back what the owner holds of the keys and ends its waiting; with a sending, only what that
+-- one took or awaits. Returns how many.
+CREATE OR REPLACE FUNCTION onhand_lock.release(
+  wanted text[], who text, only_sending text DEFAULT ''
+) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   given bigint;
 BEGIN
   PERFORM onhand_lock.enter();
-  DELETE FROM onhand_lock.waiter w WHERE w.owner = who;
-  DELETE FROM onhand_lock.holder h WHERE h.key = ANY (wanted) AND h.owner = who;
+  DELETE FROM onhand_lock.waiter w
+   WHERE w.owner = who AND only_sending IN ('', w.sending);
+  DELETE FROM onhand_lock.holder h
+   WHERE h.key = ANY (wanted) AND h.owner = who AND only_sending IN ('', h.sending);
   GET DIAGNOSTICS given = ROW_COUNT;
   RETURN given;
 END

@@ -9,10 +9,12 @@
 -- ARGV[3]    mode: 'x' exclusive, 's' shared
 -- ARGV[4]    client to wake when the keys are granted later; '' = do not wait in the queues
 -- ARGV[5]    how long a waiter counts as alive without asking again, in ms
--- ARGV[6]    the caller's time in ms since 1970, for those who inspect the lock
+-- ARGV[6]    the caller's time in ms since 1970, for those who inspect the lock; then, where the
+--            owner may claim again, a space and which of its sendings this is
 --
--- A lock key is a string "<owner> <token> <since>" while held exclusively, and a sorted set of
--- owners by the end of their lease (server time in ms) while shared. It expires with its lease.
+-- A lock key is a string "<owner> <token> <since>[ <sending>]" while held exclusively, and a sorted
+-- set of owners by the end of their lease (server time in ms) while shared. It expires with its
+-- lease.
 --
 -- Returns  token (> 0)  all keys are held; the token is above every earlier one of these keys
 --          -1 - n       nothing was taken; the lease in the way ends in n ms, or n = 0: others wait
@@ -22,8 +24,8 @@ local lease = ARGV[2]
 
 -- The way without contention: no key exists and nobody waits. unpack() has room for 8,000 values.
 if ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3)) == 0 then
-  local token = mint()
-  local value = owner .. ' ' .. string.format('%.0f', token) .. ' ' .. ARGV[6]
+  local token, text = mint()
+  local value = owner .. ' ' .. text .. ' ' .. ARGV[6]
   for i = 3, #KEYS do
     redis.call('SET', KEYS[i], value, 'PX', lease)
   end

@@ -1,10 +1,11 @@
 -- The end of acquire.lua where a key is held, somebody waits, or the mode is shared.
 local mode, client = ARGV[3], ARGV[4]
+local sending = string.match(ARGV[6], ' (.+)') or ''
 
 local ok, left, foreign = open(owner, mode, keys)
 if ok then
   if redis.call('EXISTS', ticketOf(owner)) == 1 then leave(owner, keys) end
-  return grant(owner, mode, lease, keys)
+  return grant(owner, mode, lease, keys, sending)
 end
 
 if foreign then
@@ -23,6 +24,7 @@ if client ~= '' then
     redis.call('HSET', mine, 'client', client, 'mode', mode, 'lease', lease,
       'place', place, 'keys', cmsgpack.pack(keys))
   end
+  redis.call('HSET', mine, 'sending', sending)
   redis.call('PEXPIRE', mine, 3 * aliveMs)
   redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. now)
   redis.call('ZADD', waiting, now + aliveMs, owner)

@@ -63,9 +63,9 @@ class RedisDriver implements LockDriver {
     return (await this.#run(extendScript, this.#domain(keys), keys, values)) === 1;
   }
 
-  async release(claim: Claim): Promise<boolean> {
-    const { keys, owner } = claim;
-    const values = [owner, letter(claim)];
+  async release(claim: Claim, late = false): Promise<boolean> {
+    const { keys, owner, sending = '' } = claim;
+    const values = [owner, letter(claim), late ? sending : ''];
     const count = await this.#run(releaseScript, this.#domain(keys), keys, values);
     return count === keys.length;
   }
@@ -106,9 +106,10 @@ class RedisDriver implements LockDriver {
 
   async #acquire(domain: string, claim: Claim, queue: boolean): Promise<number> {
     const { client, aliveMs } = this.#context;
-    const { keys, owner, leaseMs } = claim;
+    const { keys, owner, leaseMs, sending } = claim;
     const waiter = queue ? client : '';
-    const values = [owner, `${leaseMs}`, letter(claim), waiter, `${aliveMs}`, `${Date.now()}`];
+    const since = sending === undefined ? `${Date.now()}` : `${Date.now()} ${sending}`;
+    const values = [owner, `${leaseMs}`, letter(claim), waiter, `${aliveMs}`, since];
     return (await this.#run(acquireScript, domain, keys, values)) as number;
   }
 

@@ -1,23 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { createClient } from 'redis';
+import { test } from 'node:test';
 import type { Claim } from '../driver.ts';
-import { type RedisServer, startRedis } from '../fixtures/redis.ts';
+import { redisOfFile } from '../fixtures/redisOfFile.ts';
 import { createLocks, LockUnavailable, redisDriver } from '../index.ts';
 
-let server: RedisServer;
-let client: ReturnType<typeof createClient>;
-
-before(async () => {
-  server = await startRedis();
-  client = createClient({ url: server.url });
-  await client.connect();
-});
-
-after(async () => {
-  client.destroy();
-  await server.stop();
-});
+const redis = redisOfFile();
 
 const foreign: Record<string, string[]> = {
   hash: ['HSET', 'kind:k', 'field', 'value'],
@@ -27,9 +14,9 @@ const foreign: Record<string, string[]> = {
 
 for (const [kind, command] of Object.entries(foreign)) {
   test(`a key that is a ${kind} of somebody else is named and left as it is`, async () => {
-    const locks = createLocks({ driver: redisDriver(client), prefix: 'kind' });
-    await client.del('kind:k');
-    await client.sendCommand(command);
+    const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'kind' });
+    await redis.client.del('kind:k');
+    await redis.client.sendCommand(command);
     for (const mode of ['exclusive', 'shared'] as const) {
       await assert.rejects(locks.acquire(['a', 'k'], { mode, waitMs: 300 }), (error: unknown) => {
         assert.ok(error instanceof LockUnavailable);
@@ -37,7 +24,7 @@ for (const [kind, command] of Object.entries(foreign)) {
         return true;
       });
     }
-    assert.equal(await client.type('kind:k'), kind);
+    assert.equal(await redis.client.type('kind:k'), kind);
     assert.equal((await locks.inspect('a')).mode, 'free');
     await locks.close();
   });
@@ -45,7 +32,12 @@ for (const [kind, command] of Object.entries(foreign)) {
 
 test('waiters that died are forgotten when another comes to wait', async () => {
   const waiting = 'dead:~:waiting';
-  const made = redisDriver(client)({ prefix: 'dead', client: 'c', aliveMs: 50, onGrant: () => {} });
+  const made = redisDriver(redis.client)({
+    prefix: 'dead',
+    client: 'c',
+    aliveMs: 50,
+    onGrant: () => {},
+  });
   const claim = (key: string, owner: string): Claim => ({
     keys: [`dead:${key}`],
     owner,
@@ -62,7 +54,7 @@ test('waiters that died are forgotten when another comes to wait', async () => {
   let left: number;
   do {
     await made.acquire(claim('k0', 'live'), true);
-    left = await client.zCard(waiting);
+    left = await redis.client.zCard(waiting);
     assert.ok(performance.now() < patience, `${left} waiters are left`);
   } while (left > 1);
   await made.close();

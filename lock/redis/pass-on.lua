@@ -1,4 +1,5 @@
 -- The end of release.lua where somebody waits.
-if redis.call('EXISTS', ticketOf(owner)) == 1 then leave(owner, keys) end
+local asked = redis.call('HGET', ticketOf(owner), 'sending')
+if asked and (sending == '' or sending == asked) then leave(owner, keys) end
 sweep(keys)
 return count

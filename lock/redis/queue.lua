@@ -2,7 +2,7 @@
 --
 -- <domain>waiting        KEYS[1] of every script: owner -> alive until
 -- <domain>fence          KEYS[2] of every script
--- <domain>ticket:OWNER   hash: client, mode, lease (ms), place, keys (packed)
+-- <domain>ticket:OWNER   hash: client, mode, lease (ms), place, keys (packed), sending
 -- <domain>queue:KEY      sorted set: owner -> place; places rise in the order of arrival
 -- <domain>wake:CLIENT    sharded channel; a message is "<owner> <token>"
 --
@@ -35,12 +35,12 @@ local function ticket(who)
   local known = tickets[who]
   if known ~= nil then return known end
   local alive = tonumber(redis.call('ZSCORE', waiting, who) or 0)
-  local fields = redis.call('HMGET', ticketOf(who), 'client', 'mode', 'lease')
+  local fields = redis.call('HMGET', ticketOf(who), 'client', 'mode', 'lease', 'sending')
   if alive < now or not fields[1] then
     leave(who, wantedBy(who))
     tickets[who] = false
   else
-    tickets[who] = { client = fields[1], mode = fields[2], lease = fields[3] }
+    tickets[who] = { client = fields[1], mode = fields[2], lease = fields[3], sending = fields[4] or '' }
   end
   return tickets[who]
 end
@@ -116,9 +116,10 @@ local function open(who, mode, wanted)
   return true
 end
 
-local function grant(who, mode, ms, wanted)
+local function grant(who, mode, ms, wanted, sending)
   local token = mint()
   local value = who .. ' ' .. string.format('%.0f %.0f', token, now)
+  if sending ~= '' then value = value .. ' ' .. sending end
   for i = 1, #wanted do
     local key = wanted[i]
     if mode == 'x' then
@@ -149,7 +150,7 @@ local function sweep(freed)
         local wanted = not seen[who] and wantedBy(who)
         seen[who] = true
         if wanted and open(who, next.mode, wanted) then
-          local token = grant(who, next.mode, next.lease, wanted)
+          local token = grant(who, next.mode, next.lease, wanted, next.sending)
           leave(who, wanted)
           redis.call('SPUBLISH', domain .. 'wake:' .. next.client,
             who .. ' ' .. string.format('%.0f', token))

@@ -6,12 +6,13 @@
 -- KEYS[3..]  the lock keys, unique
 -- ARGV[1]    owner
 -- ARGV[2]    mode: 'x' exclusive, 's' shared
+-- ARGV[3]    '' or the sending of this owner to which this is limited; then shared keys are left
 --
 -- Returns how many keys were given back.
-local owner = ARGV[1]
+local owner, sending = ARGV[1], ARGV[3]
 local count = 0
 if ARGV[2] == 's' then
-  for i = 3, #KEYS do
+  for i = 3, sending == '' and #KEYS or 0 do
     if redis.call('TYPE', KEYS[i]).ok == 'zset' then
       count = count + redis.call('ZREM', KEYS[i], owner)
     end
@@ -22,7 +23,10 @@ else
   local mine = {}
   for i = 1, #values do
     local value = values[i]
-    if value and string.sub(value, 1, #start) == start then mine[#mine + 1] = KEYS[i + 2] end
+    if value and string.sub(value, 1, #start) == start
+      and (sending == '' or string.sub(value, -#sending - 1) == ' ' .. sending) then
+      mine[#mine + 1] = KEYS[i + 2]
+    end
   end
   count = #mine
   if count > 0 then redis.call('DEL', unpack(mine)) end
