@@ -3,8 +3,14 @@ import type { IdempotencyRecord } from './answer.ts';
 /** What an entry costs beside its body: map entry, record, strings. Measured, rounded up. */
 const entryOverheadBytes = 768;
 
+/** What an answer costs in memory, in bytes. */
+export function entryBytes(id: string, record: IdempotencyRecord): number {
+  return record.answer.body.length + 2 * id.length + entryOverheadBytes;
+}
+
 interface Entry {
   record: IdempotencyRecord;
+  /** In `performance.now()` milliseconds. */
   until: number;
 }
 
@@ -12,7 +18,11 @@ interface Entry {
  * Answers of late in this process's memory.
  *
  * Nothing has to be invalidated: a record never changes once it is written. An entry ends after its
- * time to live or at the record's own expiry, whichever is first. Two generations bound the memory:
+ * time to live by the monotonic clock, or at the record's own expiry by this machine's clock, whichever
+ * is first: the one goes on when the clock is set back, the other while the machine sleeps. The expiry
+ * is of the database's clock. Where this one is behind by some seconds, an answer may be served that
+ * much longer than it is retained, but never beyond its time to live, and retention is a minimum; where
+ * it is ahead, the answer is looked up in the database that much earlier. Two generations bound the memory:
  * a full young one becomes the old one, whose unused entries go with it. That costs no work per
  * entry, where evicting one by one from a Map took more time than all else that a request does.
  */
@@ -34,16 +44,17 @@ export class AnswerCache {
       if (!entry) return undefined;
       this.add(id, entry);
     }
-    return entry.until > Date.now() ? entry.record : undefined;
+    const { record, until } = entry;
+    if (until <= performance.now()) return undefined;
+    return record.expiresAt === undefined || record.expiresAt > Date.now() ? record : undefined;
   }
 
   set(id: string, record: IdempotencyRecord, ttlMs: number): void {
-    const until = Math.min(Date.now() + ttlMs, record.expiresAt ?? Number.POSITIVE_INFINITY);
-    this.add(id, { record, until });
+    this.add(id, { record, until: performance.now() + ttlMs });
   }
 
   private add(id: string, entry: Entry): void {
-    const size = entry.record.answer.body.length + 2 * id.length + entryOverheadBytes;
+    const size = entryBytes(id, entry.record);
     if (size > this.generationBytesMax) return;
     if (this.bytes + size > this.generationBytesMax) {
       this.old = this.young;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { after, before, type TestContext, test } from 'node:test';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { createClient } from 'redis';
 import type { Answer, IdempotencyRecord } from './answer.ts';
 import type { ClaimStore } from './claims/claim-store.ts';
 import { memoryClaims } from './claims/memory.ts';
@@ -13,6 +14,8 @@ import {
   type RunResult,
 } from './layer.ts';
 import { redisClaims } from './redis/claims.ts';
+import { encodeClaim } from './redis/value.ts';
+import { RedisProxy } from './testing/proxy.ts';
 import { RedisServer, type TestRedisClient } from './testing/redis-server.ts';
 
 const prints = { a: 'a'.repeat(64), b: 'b'.repeat(64) };
@@ -84,6 +87,18 @@ test('a repeat is answered with the first answer and does not run', async () => 
   const first = await layer.execute(once, recorded('one'));
   assert.deepEqual(first, { answer: answer('one'), replayed: false });
   assert.deepEqual(await layer.execute(once, never), { answer: answer('one'), replayed: true });
+});
+
+test('a fingerprint of another form is refused before anything is stored', async () => {
+  const { layer, client } = await redisLayer();
+  for (const fingerprint of ['', 'a'.repeat(63), 'a'.repeat(65), 'A'.repeat(64), `${prints.a}\n`]) {
+    const once = request(fingerprint);
+    await assert.rejects(layer.execute(once, never), {
+      name: 'TypeError',
+      message: /`fingerprint` must have 64/,
+    });
+    assert.equal(await client.exists(`idempotency:{t1}:${once.key}`), 0);
+  }
 });
 
 test('another process replays the same bytes from Redis', async () => {
@@ -203,12 +218,91 @@ test('a record committed by an owner that then died is found at once', async () 
   assert.ok(performance.now() - began < 1_000);
 });
 
-test('a reused key is refused before the records are asked', async () => {
-  const find = async () => assert.fail('must not be asked');
+test('a reused key in flight is refused once the records know of no other owner', async () => {
+  const asked: string[] = [];
+  const find = async (_: string, key: string) => void asked.push(key);
+  const [one, two] = [
+    await redisLayer({ records: { find } }),
+    await redisLayer({ records: { find } }),
+  ];
+  const once = request();
+  const other = { ...once, fingerprint: prints.b };
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
+  await assert.rejects(one.layer.execute(other, never), KeyReused, 'in flight here');
+  await assert.rejects(two.layer.execute(other, never), KeyReused, 'in flight elsewhere');
+  assert.deepEqual(asked, [once.key, once.key]);
+  open.resolve({ unrecorded: answer('busy') });
+  await first;
+});
+
+test('an honest retry has its answer while a wrong request flies under its key', async () => {
+  const records = { find: async () => record('committed') };
+  const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
+  const once = request();
+  const wrong = { ...once, fingerprint: prints.b };
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, wrong, open.promise);
+  const expected = { answer: answer('committed'), replayed: true };
+  assert.deepEqual(await one.layer.execute(once, never), expected, 'in flight here');
+  assert.deepEqual(await two.layer.execute(once, never), expected, 'in flight elsewhere');
+  const another = { ...once, fingerprint: 'c'.repeat(64) };
+  await assert.rejects(one.layer.execute(another, never), KeyReused);
+  await assert.rejects(two.layer.execute(another, never), KeyReused);
+  open.resolve({ record: record('committed'), replayed: true });
+  await assert.rejects(first, KeyReused);
+});
+
+test('an honest retry that waits has its answer when a wrong request takes the claim', async () => {
+  let looks = 0;
+  const find = async () => (++looks === 1 ? undefined : record('committed'));
+  const { layer, claims, client } = await redisLayer({ records: { find }, waitMs: 60_000 });
+  const once = request();
+  await claims.claim({ ...once, owner: 'x'.repeat(24) }, 60_000);
+  const waiting = layer.execute(once, never);
+  while (looks === 0) await setImmediate();
+  const wrong = encodeClaim({ ...once, fingerprint: prints.b, owner: 'y'.repeat(24) });
+  await client.set(`idempotency:{t1}:${once.key}`, wrong, { PX: 60_000 });
+  assert.deepEqual(await waiting, { answer: answer('committed'), replayed: true });
+});
+
+test('a wrong request that has no claim yet does not refuse the right one', async () => {
+  const looking = gate<void>();
+  const looked = gate<undefined>();
+  const find = () => {
+    looking.resolve();
+    return looked.promise;
+  };
   const [one, two] = [await redisLayer(), await redisLayer({ records: { find } })];
   const once = request();
-  await one.claims.claim({ ...once, owner: 'x'.repeat(24) }, 60_000);
-  await assert.rejects(two.layer.execute({ ...once, fingerprint: prints.b }, never), KeyReused);
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
+  const wrong = two.layer.execute({ ...once, fingerprint: prints.b }, never);
+  await looking.promise;
+  const duplicate = two.layer.execute(once, never);
+  await two.claims.ping();
+  looked.resolve(undefined);
+  await assert.rejects(wrong, KeyReused);
+  open.resolve({ record: record('one'), replayed: false });
+  await first;
+  assert.deepEqual(await duplicate, { answer: answer('one'), replayed: true });
+});
+
+test('a duplicate waits once for its time, first here and then elsewhere', async () => {
+  const waitMs = 1_000;
+  const { layer, claims, client } = await redisLayer({ waitMs });
+  const once = request();
+  const open = gate<RunResult>();
+  const { first } = await begin(layer, once, open.promise);
+  const began = performance.now();
+  const duplicate = layer.execute(once, never);
+  await client.del(`idempotency:{t1}:${once.key}`);
+  await claims.claim({ ...once, owner: 'x'.repeat(24) }, 60_000);
+  await setTimeout(0.9 * waitMs);
+  open.resolve({ unrecorded: answer('busy') });
+  await first;
+  await assert.rejects(duplicate, RequestInFlight);
+  assert.ok(performance.now() - began < 1.5 * waitMs);
 });
 
 test('a claim whose owner died is taken over when its lease ends', async () => {
@@ -250,6 +344,91 @@ test('an owner that lost its claim is told, and changes nothing', async () => {
   assert.equal((await claims.peek(once.scope, once.key))?.state, 'in-flight');
 });
 
+/** A layer whose connection can be cut or made silent. */
+async function proxiedLayer(
+  t: TestContext,
+  options: Partial<IdempotencyOptions>,
+  commandTimeoutMs = 10_000,
+) {
+  const proxy = await RedisProxy.start(server.socket);
+  const socket = { path: proxy.socket, tls: false, reconnectStrategy: () => 20 } as const;
+  const client = createClient({ socket });
+  client.on('error', () => {});
+  await client.connect();
+  const claims = redisClaims(client, { commandTimeoutMs });
+  const errors: unknown[] = [];
+  const layer = createIdempotency({
+    claims,
+    onClaimError: (error) => errors.push(error),
+    ...options,
+  });
+  t.after(async () => {
+    await proxy.stop();
+    client.destroy();
+    await layer.close();
+  });
+  return { layer, claims, proxy, errors };
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+
+test('a renewal of which the store can tell nothing loses no claim before its lease ends', async () => {
+  const store = memoryClaims();
+  const asked = Promise.withResolvers<void>();
+  const renew: ClaimStore['renew'] = async (claims) => {
+    asked.resolve();
+    return claims.map(() => undefined);
+  };
+  const layer = layerOn(Object.assign(Object.create(store), { renew }), { leaseMs: 600 });
+  const request = { scope: 's', key: 'unknown-renewal', fingerprint: prints.a };
+  await layer.execute(request, async ({ signal }) => {
+    await asked.promise;
+    await setImmediate();
+    assert.equal(signal.aborted, false);
+    return { record: record('x'), replayed: false };
+  });
+});
+
+for (const [fault, renewals] of [
+  ['fail', (proxy: RedisProxy) => proxy.stop()],
+  ['are not answered', (proxy: RedisProxy) => proxy.hold()],
+] as const) {
+  test(`a run is told on time that its lease ended when renewals ${fault}`, async (t) => {
+    const leaseMs = 1_200;
+    const { layer, proxy, errors } = await proxiedLayer(t, { leaseMs });
+    // Starts the timer, so that the lease below ends between two of its ticks.
+    await layer.execute(request(), recorded('earlier'));
+    await setTimeout(leaseMs / 30);
+    const began = performance.now();
+    await layer.execute(request(), async ({ signal }) => {
+      await renewals(proxy);
+      await aborted(signal);
+      return { unrecorded: answer('stopped') };
+    });
+    const ran = performance.now() - began;
+    assert.ok(ran >= leaseMs && ran < 1.25 * leaseMs, `${ran}`);
+    if (fault === 'fail') assert.notEqual(errors.length, 0);
+  });
+}
+
+test('a lease counts from before it was asked for, however late the answer came', async (t) => {
+  const leaseMs = 1_200;
+  const { layer, proxy } = await proxiedLayer(t, { leaseMs });
+  proxy.hold();
+  let began = 0;
+  const result = layer.execute(request(), async ({ signal }) => {
+    began = performance.now();
+    proxy.hold();
+    await aborted(signal);
+    return { unrecorded: answer('stopped') };
+  });
+  await setTimeout(0.75 * leaseMs);
+  proxy.pass();
+  await result;
+  assert.ok(performance.now() - began < 0.75 * leaseMs);
+});
+
 test('state tells in-flight, completed and no effect', async () => {
   const find = async (_: string, key: string) => (key === 'old' ? record('old') : undefined);
   const [one, two] = [await redisLayer({ records: { find } }), await redisLayer()];
@@ -267,8 +446,9 @@ test('state tells in-flight, completed and no effect', async () => {
   assert.deepEqual(await one.layer.state('t1', 'old'), { completed: record('old') });
 });
 
-test('closing releases the claims of requests that still run', async () => {
-  const [one, two] = [await redisLayer(), await redisLayer()];
+test('closing releases the claims of requests that still run, for the record decides', async () => {
+  const records = { find: async () => undefined };
+  const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
   const once = request();
   const open = gate<RunResult>();
   const { first } = await begin(one.layer, once, open.promise);
@@ -278,12 +458,154 @@ test('closing releases the claims of requests that still run', async () => {
   await first;
 });
 
+test('closing without records waits for what runs, and keeps its claim meanwhile', async () => {
+  const [one, two] = [await redisLayer({ leaseMs: 5_000 }), await redisLayer()];
+  const once = request();
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
+  let closed = false;
+  const closing = one.layer.close().then(() => {
+    closed = true;
+  });
+  const duplicate = two.layer.execute(once, never);
+  await two.claims.ping();
+  assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
+  assert.equal(closed, false);
+  open.resolve({ record: record('one'), replayed: false });
+  await closing;
+  assert.deepEqual(await two.claims.peek(once.scope, once.key), {
+    state: 'completed',
+    record: record('one'),
+  });
+  assert.deepEqual((await first).answer, answer('one'));
+  assert.equal((await duplicate).replayed, true);
+});
+
+test('closing without records leaves what runs longer than a lease to its lease', async () => {
+  const leaseMs = 600;
+  const [one, two] = [await redisLayer({ leaseMs }), await redisLayer()];
+  const once = request();
+  const [open, told] = [gate<RunResult>(), gate<void>()];
+  const first = one.layer.execute(once, ({ signal }) => {
+    signal.addEventListener('abort', () => told.resolve());
+    return open.promise;
+  });
+  while ((await two.layer.state(once.scope, once.key)) !== 'in-flight') await setImmediate();
+  const began = performance.now();
+  await one.layer.close();
+  assert.ok(performance.now() - began < 3 * leaseMs);
+  await told.promise;
+  assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
+  open.resolve({ unrecorded: answer('stopped') });
+  await first;
+});
+
+test('without records an answer is in the store before it is given', async () => {
+  const { layer, claims } = await redisLayer();
+  const complete = claims.complete.bind(claims);
+  const order: string[] = [];
+  claims.complete = async (...args) => {
+    const kept = await complete(...args);
+    order.push('kept');
+    return kept;
+  };
+  await layer.execute(request(), recorded('one'));
+  order.push('given');
+  assert.deepEqual(order, ['kept', 'given']);
+});
+
+test('without records an answer is kept for its retention, else for the cache time', async () => {
+  for (const [options, ttlMs] of [
+    [{}, 86_400_000],
+    [{ retentionMs: 3_600_000 }, 3_600_000],
+    [{ records: { find: async () => undefined } }, 600_000],
+  ] as const) {
+    const { layer, claims, client } = await redisLayer(options);
+    const once = request();
+    await layer.execute(once, recorded('one'));
+    await claims.ping();
+    const left = await client.pTTL(`idempotency:{t1}:${once.key}`);
+    assert.ok(left <= ttlMs && left > ttlMs - 60_000, `${left} of ${ttlMs}`);
+  }
+});
+
+test('without records an answer is kept over a lost reply and a cut connection', async (t) => {
+  for (const lostReplies of [1, 2]) {
+    const { layer, proxy, errors } = await proxiedLayer(t, {});
+    const two = await redisLayer();
+    const once = request();
+    const result = await layer.execute(once, async () => {
+      let lost = proxy.loseNextReply();
+      for (let i = 1; i < lostReplies; i++) lost = lost.then(() => proxy.loseNextReply());
+      return { record: record('one'), replayed: false };
+    });
+    assert.deepEqual(result, { answer: answer('one'), replayed: false });
+    assert.equal((await two.layer.execute(once, never)).replayed, true);
+    assert.deepEqual(errors, []);
+  }
+});
+
+test('without records an answer whose claim the store lost is kept all the same', async () => {
+  const [one, two] = [await redisLayer(), await redisLayer()];
+  const once = request();
+  await one.layer.execute(once, async () => {
+    await one.client.flushAll();
+    return { record: record('one'), replayed: false };
+  });
+  assert.deepEqual(await two.layer.execute(once, never), { answer: answer('one'), replayed: true });
+});
+
+test('without records an answer is kept also when the process stood still for a lease', async () => {
+  const leaseMs = 50;
+  const [one, two] = [await redisLayer({ leaseMs }), await redisLayer()];
+  const once = request();
+  await one.layer.execute(once, async () => {
+    const until = performance.now() + 2 * leaseMs;
+    while (performance.now() < until);
+    return { record: record('one'), replayed: false };
+  });
+  assert.deepEqual(await two.layer.execute(once, never), { answer: answer('one'), replayed: true });
+});
+
+test('without records an answer that cannot be kept is given, and told', async (t) => {
+  const { layer, proxy, errors } = await proxiedLayer(t, { leaseMs: 400 }, 50);
+  const once = request();
+  const began = performance.now();
+  const result = await layer.execute(once, async () => {
+    await proxy.stop();
+    return { record: record('one'), replayed: false };
+  });
+  const took = performance.now() - began;
+  assert.ok(took > 200 && took < 5_000, `tried for ${took} ms`);
+  assert.deepEqual(result, { answer: answer('one'), replayed: false });
+  assert.match(String(errors.at(-1)), /not connected|within 50 ms/);
+  assert.equal((await layer.execute(once, never)).replayed, true, 'this process remembers');
+});
+
+test('without records an answer never replaces that of who took the claim', async () => {
+  const errors: unknown[] = [];
+  const { layer, claims, client } = await redisLayer({
+    onClaimError: (error) => errors.push(error),
+  });
+  const once = request();
+  const taker = { ...once, owner: 'y'.repeat(24) };
+  const result = await layer.execute(once, async () => {
+    await client.del(`idempotency:{t1}:${once.key}`);
+    await claims.claim(taker, 60_000);
+    return { record: record('late'), replayed: false };
+  });
+  assert.deepEqual(result.answer, answer('late'));
+  assert.match(String(errors[0]), /claim was lost before its answer was kept/);
+  assert.equal(await claims.complete(taker, record('taken over'), 60_000), true);
+});
+
 test('a local answer ends with its record, and with the cache time', async () => {
   for (const [expiresAt, answerCacheMs] of [
     [Date.now() - 1, 60_000],
     [Date.now() + 60_000, 0],
   ] as const) {
-    const layer = layerOn(memoryClaims(), { answerCacheMs });
+    const records = { find: async () => undefined };
+    const layer = layerOn(memoryClaims(), { answerCacheMs, records });
     const once = request();
     await layer.execute(once, async () => ({
       record: { ...record('short'), expiresAt },
@@ -294,7 +616,9 @@ test('a local answer ends with its record, and with the cache time', async () =>
 });
 
 test('the local cache is bounded in bytes', async () => {
-  const layer = layerOn(memoryClaims({ answerBytesMax: 0 }), { recentBytesMax: 5_000 });
+  const records = { find: async () => undefined };
+  const claims = memoryClaims({ answerBytesMax: 0 });
+  const layer = layerOn(claims, { recentBytesMax: 5_000, records });
   const [first, second] = [request(), request()];
   await layer.execute(first, recorded('one'));
   for (let i = 0; i < 5; i++) await layer.execute(request(), recorded('other'));

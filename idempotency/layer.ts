@@ -1,44 +1,67 @@
 import type { Answer, IdempotencyRecord } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
-import type { Claim, ClaimStore } from './claims/claim-store.ts';
-import { ClaimsUnavailable, KeyReused, RequestInFlight } from './errors.ts';
+import type { Claim, ClaimResult, ClaimStore } from './claims/claim-store.ts';
+import { committedRecord, type Records, sameRequest } from './committed.ts';
+import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
 import { Flight } from './flight.ts';
+import { keepAnswer } from './keep-answer.ts';
 import { keyId } from './key-id.ts';
 import { newOwner } from './owner.ts';
 import { waitElsewhere } from './wait-elsewhere.ts';
 
 export interface IdempotencyOptions {
   claims: ClaimStore;
-  /** Look-up of committed records. Default: none, the claim store is the only memory. */
-  records?: { find(scope: string, key: string): Promise<IdempotencyRecord | undefined> };
+  /**
+   * Look-up of committed records. Default: none, the claim store is the only memory: an answer is in
+   * the store before it is given, stays for `retentionMs`, and what the store loses runs again.
+   */
+  records?: Records;
   /**
    * Length of a claim in milliseconds, renewed at a third of it while `run` runs. Default 10 000: how
    * long a retry may wait after a crash. Too short is worse: a paused owner loses its claim.
    */
   leaseMs?: number;
-  /** How long a duplicate waits for the first answer, in milliseconds. Default 2 000; 0 = 409 at once. */
+  /**
+   * How long a duplicate waits for the first answer, in milliseconds, wherever that runs. Default
+   * 2 000; 0 = 409 at once.
+   */
   waitMs?: number;
   /**
-   * How long the claim store keeps an answer, in milliseconds. Default 600 000: most retries come
-   * within minutes, and the database keeps the record for its whole retention.
+   * How long this process keeps an answer, and where there are records the claim store too, in
+   * milliseconds. Default 600 000: most retries come within minutes, and the database keeps the record
+   * for its whole retention.
    */
   answerCacheMs?: number;
+  /**
+   * Without `records` only: how long the claim store keeps an answer, in milliseconds. Default
+   * 86 400 000 (24 h).
+   */
+  retentionMs?: number;
   /** Bytes of answers kept in this process. Default 32 MiB; 0 turns that cache off. */
   recentBytesMax?: number;
-  /** Told of claim store failures that no request was failed for. */
+  /**
+   * Told of claim store failures that no request was failed for. Without `records` that may be an
+   * answer that could not be kept: it was given, and a repeat after the lease would run again.
+   */
   onClaimError?: (error: unknown) => void;
 }
 
 export interface KeyedRequest {
   scope: string;
   key: string;
+  /** 64 lower-case hexadecimal digits, as `fingerprint()` and `rawFingerprint()` give them. */
   fingerprint: string;
 }
+
+const fingerprintForm = /^[0-9a-f]{64}$/;
 
 /** What `run` is given about its claim. */
 export interface RunClaim {
   readonly claim: Claim;
-  /** Aborted when the claim was lost to another owner. */
+  /**
+   * Aborted when the claim was lost to another owner, or its lease ended because the store could not
+   * renew it: another process may be running this request by now. The record still decides.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -69,38 +92,50 @@ export class Idempotency {
   private readonly records: IdempotencyOptions['records'];
   private readonly leaseMs: number;
   private readonly waitMs: number;
-  private readonly answerCacheMs: number;
+  /** How long an answer is kept by the claim store, and by this process. */
+  private readonly ttlMs: { store: number; here: number };
   private readonly onClaimError: (error: unknown) => void;
   private readonly recent: AnswerCache;
   private readonly flights = new Map<string, Flight>();
   private renewal: NodeJS.Timeout | undefined;
+  private lapse: NodeJS.Timeout | undefined;
 
   constructor(options: IdempotencyOptions) {
     this.claims = options.claims;
     this.records = options.records;
     this.leaseMs = options.leaseMs ?? 10_000;
     this.waitMs = options.waitMs ?? 2_000;
-    this.answerCacheMs = options.answerCacheMs ?? 600_000;
+    const cacheMs = options.answerCacheMs ?? 600_000;
+    const storeMs = this.records ? cacheMs : (options.retentionMs ?? 86_400_000);
+    this.ttlMs = { store: storeMs, here: Math.min(cacheMs, storeMs) };
     this.onClaimError = options.onClaimError ?? (() => {});
     this.recent = new AnswerCache(options.recentBytesMax ?? 32 * 1024 * 1024);
+    if (!this.records) this.claims.keepUntilExpiry?.();
   }
 
   /**
    * Runs a request once, or answers it from memory.
    *
    * A duplicate of a request that ended without a record runs itself, like any retry.
-   * @throws KeyReused when the key belongs to another request
+   * @throws KeyReused when the key belongs to another request: by its record, and while there is
+   * none, by what is in flight
    * @throws RequestInFlight when the first is still running after `waitMs`
    * @throws ClaimsUnavailable when the claim store failed; nothing was run
+   * @throws TypeError when `fingerprint` has another form: stored, it would shift what follows it
    */
   async execute(
     request: KeyedRequest,
     run: (claim: RunClaim) => Promise<RunResult>,
   ): Promise<ExecuteResult> {
+    if (!fingerprintForm.test(request.fingerprint)) {
+      throw new TypeError('`fingerprint` must have 64 lower-case hexadecimal digits.');
+    }
     const id = keyId(request.scope, request.key);
     let deadline = 0;
     for (let flight = this.flights.get(id); flight; flight = this.flights.get(id)) {
-      if (flight.claim.fingerprint !== request.fingerprint) throw new KeyReused();
+      const other = flight.claim.fingerprint !== request.fingerprint;
+      const known = other ? await this.decideReuse(flight, request) : undefined;
+      if (known) return replay(known, request);
       const now = performance.now();
       if (deadline === 0) deadline = now + this.waitMs;
       else if (now >= deadline) throw this.inFlight();
@@ -109,7 +144,7 @@ export class Idempotency {
     }
     const known = this.recent.get(id);
     if (known) return replay(known, request);
-    return this.fly(id, request, run);
+    return this.fly(id, request, run, deadline);
   }
 
   /** What became of a key: `in-flight`, its record, or undefined when it had no effect. */
@@ -125,17 +160,55 @@ export class Idempotency {
     return claimed || this.flights.has(id) ? 'in-flight' : undefined;
   }
 
-  /** Stops renewing and releases the claims of requests that still run. */
+  /**
+   * Stops renewing claims. Call it when no more requests come.
+   *
+   * With records the claims of requests that still run are released: a retry elsewhere may run at
+   * once, and the record decides. Without, such a retry would run twice: requests are waited for, up
+   * to `leaseMs`; the signal of what runs even longer is aborted, and its claim left to its lease.
+   */
   async close(): Promise<void> {
+    if (!this.records) {
+      const late = () => new Error('still running');
+      const open = [...this.flights.values()].map((flight) => flight.join(this.leaseMs, late));
+      await Promise.allSettled(open);
+    }
     clearInterval(this.renewal);
-    const open = [...this.flights.values()].filter((flight) => flight.heldSince > 0);
-    await Promise.all(open.map(({ claim }) => this.claims.release(claim).catch(this.onClaimError)));
+    clearTimeout(this.lapse);
+    const running = [...this.flights.values()].filter((flight) => flight.holds);
+    if (this.records) await Promise.all(running.map((flight) => this.release(flight)));
+    else for (const flight of running) flight.lose();
   }
 
+  /**
+   * Decides about another request that flies here under the same key.
+   *
+   * A flight that does not hold its claim yet may be the one that is refused, so the store is asked
+   * whose the claim is.
+   * @returns undefined when that flight must end first: this request is in flight elsewhere
+   * @throws KeyReused, ClaimsUnavailable
+   */
+  private async decideReuse(
+    flight: Flight,
+    request: KeyedRequest,
+  ): Promise<IdempotencyRecord | undefined> {
+    if (flight.heldSince === 0) {
+      const held = await this.claims.peek(request.scope, request.key).catch((error: unknown) => {
+        throw new ClaimsUnavailable(error);
+      });
+      if (held?.state === 'completed') return held.record;
+      const same = held?.state === 'in-flight' && held.fingerprint === request.fingerprint;
+      if (same) return undefined;
+    }
+    return committedRecord(this.records, request);
+  }
+
+  /** @param deadline when waiting ends, in `performance.now()` milliseconds; 0 before it began */
   private async fly(
     id: string,
     request: KeyedRequest,
     run: (claim: RunClaim) => Promise<RunResult>,
+    deadline: number,
   ): Promise<ExecuteResult> {
     const { scope, key, fingerprint } = request;
     const flight = new Flight({ scope, key, fingerprint, owner: newOwner() });
@@ -143,21 +216,22 @@ export class Idempotency {
     this.renewal ??= setInterval(() => this.renew(), this.leaseMs / 3).unref();
     let landed: IdempotencyRecord | undefined;
     try {
-      const known = await this.claimOrFind(flight.claim, request);
+      const known = await this.claimOrFind(flight, deadline);
       if (known) {
         landed = known;
-        this.recent.set(id, known, this.answerCacheMs);
+        this.recent.set(id, known, this.ttlMs.here);
         return { answer: known.answer, replayed: true };
       }
-      flight.heldSince = performance.now();
+      flight.hold();
       const result = await run(flight);
       if ('unrecorded' in result) {
         this.release(flight);
         return { answer: result.unrecorded, replayed: false };
       }
       const { record, replayed } = result;
-      this.complete(flight, record);
-      this.recent.set(id, record, this.answerCacheMs);
+      const kept = this.complete(flight, record);
+      if (kept) await kept;
+      this.recent.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };
@@ -172,30 +246,30 @@ export class Idempotency {
 
   /** @returns undefined once claimed, else the record that someone completed */
   private async claimOrFind(
-    claim: Claim,
-    request: KeyedRequest,
+    flight: Flight,
+    deadline: number,
   ): Promise<IdempotencyRecord | undefined> {
-    let result: Awaited<ReturnType<ClaimStore['claim']>>;
+    let result: ClaimResult;
     try {
-      result = await this.claims.claim(claim, this.leaseMs);
+      result = await flight.ask(this.claims, this.leaseMs);
     } catch (error) {
       throw new ClaimsUnavailable(error);
     }
     if (result.state === 'claimed') return undefined;
-    if (result.state === 'completed') {
-      if (result.record.fingerprint !== request.fingerprint) throw new KeyReused();
-      return result.record;
-    }
+    if (result.state === 'completed') return sameRequest(result.record, flight.claim);
     const { claims, records, leaseMs, waitMs } = this;
-    return waitElsewhere({ claims, records, leaseMs, waitMs, claim, first: result });
+    const until = deadline || performance.now() + waitMs;
+    return waitElsewhere({ claims, records, leaseMs, deadline: until, flight, first: result });
   }
 
-  // Not awaited: the answer is already committed, and a lost completion only costs a look-up later.
-  private complete(flight: Flight, record: IdempotencyRecord): void {
+  /** @returns undefined when the answer is committed already: a lost completion costs a look-up later */
+  private complete(flight: Flight, record: IdempotencyRecord): Promise<void> | undefined {
     const left = (record.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
-    const ttlMs = Math.min(this.answerCacheMs, left);
-    if (ttlMs < 1) this.release(flight);
-    else this.completed(flight, record, ttlMs).catch(this.onClaimError);
+    const ttlMs = Math.min(this.ttlMs.store, left);
+    if (ttlMs < 1) return void this.release(flight);
+    if (this.records) return void this.completed(flight, record, ttlMs).catch(this.onClaimError);
+    const { claims, leaseMs } = this;
+    return keepAnswer(flight, record, { claims, leaseMs, ttlMs }).catch(this.onClaimError);
   }
 
   // Async, so that a store that throws at once cannot fail a request whose effect is committed.
@@ -203,25 +277,44 @@ export class Idempotency {
     await this.claims.complete(flight.claim, record, ttlMs);
   }
 
-  private release(flight: Flight): void {
-    this.claims.release(flight.claim).catch(this.onClaimError);
+  private release(flight: Flight): Promise<unknown> {
+    return this.claims.release(flight.claim).catch(this.onClaimError);
   }
 
   /** One timer for all claims; a request that ends within a third of the lease never meets it. */
   private renew(): void {
+    this.loseLapsed();
     const now = performance.now();
     const due: Flight[] = [];
     for (const flight of this.flights.values()) {
-      if (flight.heldSince > 0 && now - flight.heldSince >= this.leaseMs / 3) due.push(flight);
+      if (flight.holds && now - flight.heldSince >= this.leaseMs / 3) due.push(flight);
     }
     if (due.length === 0) return;
     const claims = due.map((flight) => flight.claim);
     this.claims.renew(claims, this.leaseMs).then((held) => {
       due.forEach((flight, i) => {
-        if (held[i]) flight.heldSince = now;
-        else flight.lose();
+        // Answers may overtake each other.
+        if (held[i]) flight.heldSince = Math.max(flight.heldSince, now);
+        // Undefined: the store cannot tell; the lease decides when it is over.
+        else if (held[i] === false) flight.lose();
       });
     }, this.onClaimError);
+  }
+
+  /** Loses the claims that no renewal reached in time, and comes back when the next lease ends. */
+  private loseLapsed(): void {
+    clearTimeout(this.lapse);
+    const now = performance.now();
+    let first = Number.POSITIVE_INFINITY;
+    for (const flight of this.flights.values()) {
+      if (!flight.holds) continue;
+      const left = flight.heldSince + this.leaseMs - now;
+      if (left <= 0) flight.lose();
+      else first = Math.min(first, left);
+    }
+    // What ends later is met again at the next renewal.
+    if (first > this.leaseMs / 2) return;
+    this.lapse = setTimeout(() => this.loseLapsed(), Math.ceil(first)).unref();
   }
 
   private inFlight(): RequestInFlight {
@@ -230,6 +323,5 @@ export class Idempotency {
 }
 
 function replay(record: IdempotencyRecord, request: KeyedRequest): ExecuteResult {
-  if (record.fingerprint !== request.fingerprint) throw new KeyReused();
-  return { answer: record.answer, replayed: true };
+  return { answer: sameRequest(record, request).answer, replayed: true };
 }

@@ -1,6 +1,8 @@
 import type { IdempotencyRecord } from './answer.ts';
-import type { Claim, ClaimResult, ClaimStore } from './claims/claim-store.ts';
-import { ClaimsUnavailable, KeyReused, RequestInFlight } from './errors.ts';
+import type { ClaimResult, ClaimStore } from './claims/claim-store.ts';
+import { committedRecord, type Records, sameRequest } from './committed.ts';
+import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
+import type { Flight } from './flight.ts';
 
 /**
  * Longest pause between looks at a claim held elsewhere. A push normally comes first; this bounds
@@ -10,24 +12,26 @@ const pollMsMax = 250;
 
 export interface ElsewhereWait {
   claims: ClaimStore;
-  records: { find(scope: string, key: string): Promise<IdempotencyRecord | undefined> } | undefined;
+  records: Records | undefined;
   leaseMs: number;
-  waitMs: number;
-  claim: Claim;
+  /** When the waiting ends, in `performance.now()` milliseconds. */
+  deadline: number;
+  flight: Flight;
   first: ClaimResult & { state: 'in-flight' };
 }
 
 /**
  * Waits for a request that another process runs.
  *
- * Order: fingerprint, then the records at once (a crashed owner may have committed), then until
- * `waitMs` for a completion, a release, or the end of the lease, whichever lets us go on.
- * @returns undefined once this claim took over, else the record
+ * Order: the records at once (a crashed owner may have committed), then the fingerprint of what is in
+ * flight, then until `deadline` for a completion, a release, or the end of the lease, whichever lets
+ * us go on. The claim is asked for once more also when the deadline has passed already.
+ * @returns undefined once the flight's claim took over, else the record
  * @throws KeyReused, RequestInFlight, ClaimsUnavailable
  */
 export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRecord | undefined> {
-  const { claims, claim, leaseMs } = wait;
-  const deadline = performance.now() + wait.waitMs;
+  const { claims, records, flight, leaseMs, deadline } = wait;
+  const { claim } = flight;
   let leaseLeftMs = wait.first.leaseMs;
   const found = await lookUp(wait, wait.first.fingerprint);
   if (found) return found;
@@ -36,12 +40,12 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
   try {
     for (;;) {
       // Claim first: whatever happened before the watch was active rang no bell.
-      const held = await claims.claim(claim, leaseMs).catch((error: unknown) => {
+      const held = await flight.ask(claims, leaseMs).catch((error: unknown) => {
         throw new ClaimsUnavailable(error);
       });
       if (held.state === 'claimed') return undefined;
       if (held.state === 'completed') return sameRequest(held.record, claim);
-      if (held.fingerprint !== claim.fingerprint) throw new KeyReused();
+      if (held.fingerprint !== claim.fingerprint) return await committedRecord(records, claim);
       leaseLeftMs = held.leaseMs;
       const left = deadline - performance.now();
       if (left <= 0) break;
@@ -57,17 +61,12 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
 }
 
 async function lookUp(
-  wait: ElsewhereWait,
+  { records, flight: { claim } }: ElsewhereWait,
   heldFingerprint: string,
 ): Promise<IdempotencyRecord | undefined> {
-  if (heldFingerprint !== wait.claim.fingerprint) throw new KeyReused();
-  const record = await wait.records?.find(wait.claim.scope, wait.claim.key);
-  return record && sameRequest(record, wait.claim);
-}
-
-function sameRequest(record: IdempotencyRecord, claim: Claim): IdempotencyRecord {
-  if (record.fingerprint !== claim.fingerprint) throw new KeyReused();
-  return record;
+  if (heldFingerprint !== claim.fingerprint) return committedRecord(records, claim);
+  const record = await records?.find(claim.scope, claim.key);
+  return record && sameRequest(record, claim);
 }
 
 // The lease is the longest that a dead owner can hold; a living one is usually done within a second.

@@ -13,7 +13,7 @@ export interface ExpressRequest extends IncomingMessage {
 
 export interface ExpressMiddleware {
   (req: ExpressRequest, res: ServerResponse, next: (error?: unknown) => void): void;
-  /** Releases the claims of requests that still run. */
+  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
   close(): Promise<void>;
 }
 

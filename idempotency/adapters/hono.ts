@@ -17,7 +17,7 @@ declare module 'hono' {
 }
 
 export type HonoIdempotency = MiddlewareHandler & {
-  /** Releases the claims of requests that still run. */
+  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
   close(): Promise<void>;
 };
 
@@ -61,7 +61,7 @@ async function protect(
       return capture(c, settings.answerBytesMax);
     },
   );
-  const response = responseOf(outcome, c);
+  const response = responseOf(outcome, c, settings.headers);
   if (!response) return undefined;
   // Hono merges the headers of a response that is replaced; these are complete.
   c.res = undefined;
@@ -69,7 +69,11 @@ async function protect(
   return undefined;
 }
 
-function responseOf(outcome: Outcome, c: Context): Response | undefined {
+function responseOf(
+  outcome: Outcome,
+  c: Context,
+  replayed: readonly string[],
+): Response | undefined {
   if ('recorded' in outcome) {
     const { status, body } = outcome.recorded;
     const headers = new Headers(outcome.recorded.headers);
@@ -80,7 +84,11 @@ function responseOf(outcome: Outcome, c: Context): Response | undefined {
   if (!fresh.body) return undefined;
   const headers = new Headers(c.res.headers);
   if (answer && !answer.body.equals(fresh.body)) headers.delete('content-length');
-  for (const [name, value] of Object.entries(answer?.headers ?? {})) headers.set(name, value);
+  if (answer) {
+    // What was added to a recorded answer, by other middleware say, no replay would have.
+    for (const name of replayed) headers.delete(name);
+    for (const [name, value] of Object.entries(answer.headers)) headers.set(name, value);
+  }
   const status = answer?.status ?? fresh.status;
   return new Response(bodyInit(status, answer?.body ?? fresh.body), { status, headers });
 }

@@ -1,14 +1,30 @@
 import type { IdempotencyRecord } from '../answer.ts';
+import { newOwner } from '../owner.ts';
 import type { Claim, ClaimResult, ClaimStore } from './claim-store.ts';
 
 export interface FallbackOptions {
   /** Called once when the primary store failed and the secondary took over. */
   onDegraded?: (error: unknown) => void;
-  /** Called once when the primary store answers again. */
+  /** Called once when the primary store can be written again. */
   onRecovered?: () => void;
-  /** Pause between looks at a failed primary, in milliseconds. Default 1 000, jittered by a fifth. */
+  /**
+   * Pause before a failed primary is tried again, in milliseconds. Default 1 000; it doubles up to
+   * 30 000 while the primary goes on failing, and is jittered by a fifth.
+   */
   probeMs?: number;
 }
+
+/** Longest pause between probes: what the end of a long outage waits for at most. */
+const probeMsMax = 30_000;
+
+/**
+ * The key a probe claims, in the scope of the call that failed: in a cluster that is on the server
+ * that failed. No header can name it, for it has spaces.
+ */
+const probeKey = 'probe of the claim store';
+
+/** A probe is released at once; this is how long one lies there whose release was lost. */
+const probeLeaseMs = 1_000;
 
 /** A claim store that says whether it runs on its secondary. */
 export interface FallbackClaims extends ClaimStore {
@@ -18,9 +34,11 @@ export interface FallbackClaims extends ClaimStore {
 /**
  * Uses `primary` while it answers, else `secondary`. No request fails because of the primary.
  *
- * The first failure opens a breaker: no request pays for a second one. While open, a probe runs every
- * `probeMs`; its success closes the breaker. Only for layers whose records are in a database: two
- * processes on their own memory can both claim a key, and then the database must decide.
+ * The first failure opens a breaker: no request pays for a second one. While open, probes claim and
+ * release a key of their own, which a store that answers but refuses writes refuses as well; the
+ * first that succeeds closes the breaker. What the callbacks throw becomes a warning of the process.
+ * Only for layers whose records are in a database: two processes on their own memory can both claim
+ * a key, and then the database must decide.
  */
 export function fallbackClaims(
   primary: ClaimStore,
@@ -38,6 +56,8 @@ class Fallback implements FallbackClaims {
   private readonly probeMs: number;
   private probe: NodeJS.Timeout | undefined;
   private closed = false;
+  /** Why the primary is not used. */
+  private failure: unknown;
   /** Owners whose claim the secondary granted. */
   private readonly secondaryOwners = new Set<string>();
 
@@ -53,7 +73,7 @@ class Fallback implements FallbackClaims {
       try {
         return await this.primary.claim(claim, leaseMs);
       } catch (error) {
-        this.degrade(error);
+        this.degrade(error, claim.scope);
       }
     }
     const result = await this.secondary.claim(claim, leaseMs);
@@ -69,17 +89,23 @@ class Fallback implements FallbackClaims {
     return this.settle(claim, (store) => store.release(claim));
   }
 
-  async renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]> {
+  async renew(claims: readonly Claim[], leaseMs: number): Promise<(boolean | undefined)[]> {
     const second = claims.filter((claim) => this.secondaryOwners.has(claim.owner));
-    if (second.length > 0) await this.secondary.renew(second, leaseMs);
+    if (second.length === 0) return this.renewOnPrimary(claims, leaseMs);
     const first = claims.filter((claim) => !this.secondaryOwners.has(claim.owner));
-    const renewed = await this.onPrimary((store) => store.renew(first, leaseMs), []);
-    const lost = new Set(first.filter((_, i) => renewed[i] === false).map((claim) => claim.owner));
-    return claims.map((claim) => !lost.has(claim.owner));
+    const unknown: undefined[] = [];
+    const [seconds, firsts] = await Promise.all([
+      this.secondary.renew(second, leaseMs),
+      first.length === 0 ? unknown : this.renewOnPrimary(first, leaseMs).catch(() => unknown),
+    ]);
+    const held = new Map<string, boolean | undefined>();
+    for (const [i, claim] of second.entries()) held.set(claim.owner, seconds[i]);
+    for (const [i, claim] of first.entries()) held.set(claim.owner, firsts[i]);
+    return claims.map((claim) => held.get(claim.owner));
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
-    const known = await this.onPrimary((store) => store.peek(scope, key), undefined);
+    const known = await this.onPrimary(scope, (store) => store.peek(scope, key), undefined);
     return known ?? this.secondary.peek(scope, key);
   }
 
@@ -110,41 +136,81 @@ class Fallback implements FallbackClaims {
   ): Promise<boolean> {
     const granted = this.secondaryOwners.size > 0 && this.secondaryOwners.delete(claim.owner);
     const second = granted ? change(this.secondary) : false;
-    const first = await this.onPrimary(change, false);
+    const first = await this.onPrimary(claim.scope, change, false);
     return (await second) || first;
   }
 
-  private async onPrimary<T>(use: (store: ClaimStore) => Promise<T>, otherwise: T): Promise<T> {
+  /** Rejects when the primary cannot tell: the claims may be held or lost. */
+  private async renewOnPrimary(
+    claims: readonly Claim[],
+    leaseMs: number,
+  ): Promise<(boolean | undefined)[]> {
+    if (this.degraded) {
+      throw new Error('The primary claim store is not in use.', { cause: this.failure });
+    }
+    try {
+      return await this.primary.renew(claims, leaseMs);
+    } catch (error) {
+      this.degrade(error, claims[0]?.scope ?? '');
+      throw error;
+    }
+  }
+
+  private async onPrimary<T>(
+    scope: string,
+    use: (store: ClaimStore) => Promise<T>,
+    otherwise: T,
+  ): Promise<T> {
     if (this.degraded) return otherwise;
     try {
       return await use(this.primary);
     } catch (error) {
-      this.degrade(error);
+      this.degrade(error, scope);
       return otherwise;
     }
   }
 
-  private degrade(error: unknown): void {
+  private degrade(error: unknown, scope: string): void {
     if (this.degraded || this.closed) return;
     this.degraded = true;
-    this.options.onDegraded?.(error);
-    this.scheduleProbe();
+    this.failure = error;
+    this.scheduleProbe(scope, this.probeMs);
+    tell(() => this.options.onDegraded?.(error));
   }
 
-  private scheduleProbe(): void {
-    const delay = this.probeMs * (0.9 + Math.random() / 5);
-    this.probe = setTimeout(() => this.look(), delay).unref();
+  private scheduleProbe(scope: string, pauseMs: number): void {
+    const delay = pauseMs * (0.9 + Math.random() / 5);
+    this.probe = setTimeout(() => this.look(scope, pauseMs), delay).unref();
   }
 
-  private async look(): Promise<void> {
+  private async look(scope: string, pauseMs: number): Promise<void> {
     try {
-      await this.primary.ping();
+      await probe(this.primary, scope);
     } catch {
-      if (!this.closed) this.scheduleProbe();
+      const nextMs = Math.max(pauseMs, Math.min(2 * pauseMs, probeMsMax));
+      if (!this.closed) this.scheduleProbe(scope, nextMs);
       return;
     }
     if (this.closed) return;
     this.degraded = false;
-    this.options.onRecovered?.();
+    this.failure = undefined;
+    tell(() => this.options.onRecovered?.());
+  }
+}
+
+/** Rejects while the store does not do what requests need of it. */
+async function probe(store: ClaimStore, scope: string): Promise<void> {
+  const claim = { scope, key: probeKey, fingerprint: '0'.repeat(64), owner: newOwner() };
+  const result = await store.claim(claim, probeLeaseMs);
+  // Else another process probes: the store made the same writes for it.
+  if (result.state === 'claimed') await store.release(claim);
+}
+
+/** Requests and probes must go on whatever a callback does, also an async one. */
+async function tell(callback: () => unknown): Promise<void> {
+  try {
+    await callback();
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error));
   }
 }

@@ -2,11 +2,19 @@ import type { IdempotencyRecord } from '../answer.ts';
 import { AnswerCache } from '../answer-cache.ts';
 import { keyId } from '../key-id.ts';
 import type { Claim, ClaimResult, ClaimStore } from './claim-store.ts';
+import { KeptAnswers } from './kept-answers.ts';
 
 export interface MemoryClaimsOptions {
-  /** Bytes of completed answers kept; the least recently used go first. Default 16 MiB. */
+  /**
+   * Bytes of completed answers, each counted as its body and about 800 more. Where records are in a
+   * database the least recently used go first, and the default is 16 MiB. Where these answers are the
+   * only memory none goes before its time: new claims are refused while there are more, and the
+   * default is 256 MiB, some 200 000 small answers per retention.
+   */
   answerBytesMax?: number;
 }
+
+const mebibyte = 1024 * 1024;
 
 interface Held {
   claim: Claim;
@@ -19,16 +27,24 @@ interface Held {
  * Claims are bounded by the requests that run, answers by `answerBytesMax`.
  */
 export function memoryClaims(options: MemoryClaimsOptions = {}): ClaimStore {
-  return new MemoryClaims(options.answerBytesMax ?? 16 * 1024 * 1024);
+  return new MemoryClaims(options.answerBytesMax);
 }
 
 class MemoryClaims implements ClaimStore {
   private readonly held = new Map<string, Held>();
-  private readonly answers: AnswerCache;
+  private readonly answerBytesMax: number | undefined;
+  private answers: AnswerCache | KeptAnswers;
   private readonly watchers = new Map<string, Set<() => void>>();
+  private warned = false;
 
-  constructor(answerBytesMax: number) {
-    this.answers = new AnswerCache(answerBytesMax);
+  constructor(answerBytesMax: number | undefined) {
+    this.answerBytesMax = answerBytesMax;
+    this.answers = new AnswerCache(answerBytesMax ?? 16 * mebibyte);
+  }
+
+  keepUntilExpiry(): void {
+    if (this.answers instanceof KeptAnswers) return;
+    this.answers = new KeptAnswers(this.answerBytesMax ?? 256 * mebibyte);
   }
 
   async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
@@ -36,6 +52,7 @@ class MemoryClaims implements ClaimStore {
     const known = this.look(id);
     if (known?.state === 'completed') return known;
     if (known && this.held.get(id)?.claim.owner !== claim.owner) return known;
+    if (!known) this.refuseWhenFull();
     this.held.set(id, { claim, until: performance.now() + leaseMs });
     return { state: 'claimed' };
   }
@@ -93,6 +110,18 @@ class MemoryClaims implements ClaimStore {
     if (leaseMs > 0) return { state: 'in-flight', fingerprint: held.claim.fingerprint, leaseMs };
     this.held.delete(id);
     return undefined;
+  }
+
+  /** A claim whose answer could not be kept would run again. */
+  private refuseWhenFull(): void {
+    if (!(this.answers instanceof KeptAnswers) || !this.answers.isFull()) return;
+    const message =
+      'The memory for idempotent answers is full until the first of them expire: raise `answerBytesMax`, ' +
+      'shorten `retentionMs`, or keep claims in Redis or PostgreSQL.';
+    // Clients see a 503; whoever runs the process must see why.
+    if (!this.warned) process.emitWarning(message, { code: 'IDEMPOTENCY_MEMORY_FULL' });
+    this.warned = true;
+    throw new Error(message);
   }
 
   private owns(id: string, claim: Claim): boolean {

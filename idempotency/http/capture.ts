@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Answer } from '../answer.ts';
 import type { Captured, Outcome } from './protection.ts';
 
 /**
@@ -13,6 +14,7 @@ export class Capture {
   private readonly res: ServerResponse;
   private readonly bytesMax: number;
   private readonly abandonedMs: number;
+  private readonly replayed: readonly string[];
   private readonly before: OutgoingHttpHeaders;
   private readonly originals: Pick<ServerResponse, 'writeHead' | 'write' | 'end' | 'flushHeaders'>;
   private readonly chunks: Buffer[] = [];
@@ -25,11 +27,12 @@ export class Capture {
 
   constructor(
     res: ServerResponse,
-    { answerBytesMax, abandonedMs }: { answerBytesMax: number; abandonedMs: number },
+    settings: { answerBytesMax: number; abandonedMs: number; headers: readonly string[] },
   ) {
     this.res = res;
-    this.bytesMax = answerBytesMax;
-    this.abandonedMs = abandonedMs;
+    this.bytesMax = settings.answerBytesMax;
+    this.abandonedMs = settings.abandonedMs;
+    this.replayed = settings.headers;
     this.captured = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -54,6 +57,7 @@ export class Capture {
     const { fresh, answer } = outcome;
     // Outgrown: it is already on its way.
     if (!fresh.body) return;
+    if (answer) this.forgetUnrecorded(answer);
     const headers = answer ? { ...this.extra, ...answer.headers } : this.extra;
     const body = answer?.body ?? fresh.body;
     if (answer && !body.equals(fresh.body)) {
@@ -78,6 +82,15 @@ export class Capture {
     for (const name of this.res.getHeaderNames()) this.res.removeHeader(name);
     for (const [name, value] of Object.entries(this.before)) {
       if (value !== undefined) this.res.setHeader(name, value);
+    }
+  }
+
+  /** What a framework added to a recorded answer, an ETag of its own say, no replay would have. */
+  private forgetUnrecorded(answer: Answer): void {
+    for (const name of this.replayed) {
+      if (answer.headers[name] !== undefined) continue;
+      this.res.removeHeader(name);
+      delete this.extra[name];
     }
   }
 

@@ -23,9 +23,12 @@ export interface ProtectionOptions<Request>
    * it, claims are the only memory: for effects outside a database; 503 while the store is gone.
    */
   query?: Query;
-  /** How long a record is kept at least, in milliseconds. Default 86 400 000 (24 h, as Stripe). */
+  /**
+   * How long a record, or without `query` the answer in the claim store, is kept at least, in
+   * milliseconds. Default 86 400 000 (24 h, as Stripe).
+   */
   retentionMs?: number;
-  /** Without `query` only: run unprotected while the claim store is gone. Default false. */
+  /** Without `query` only: run unprotected while the claim store is gone or full. Default false. */
   failOpen?: boolean;
   /** Refuse requests without a key (400). Default true: a client that forgot it is unprotected. */
   required?: boolean;

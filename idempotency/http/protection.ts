@@ -11,6 +11,7 @@ import { insertRecord } from '../postgres/insert-record.ts';
 import type { Query } from '../postgres/query.ts';
 import { type AnswerInput, toAnswer } from './answer-input.ts';
 import { BodyTooLarge } from './body.ts';
+import { endOfTurn } from './end-of-turn.ts';
 import { type ProtectionOptions, type Settings, settingsOf } from './options.ts';
 
 /** What an adapter knows about a request before its handler runs. */
@@ -45,7 +46,7 @@ export type Outcome =
 export interface RequestIdempotency {
   readonly key: string;
   readonly scope: string;
-  /** Aborted when another process took the claim over. */
+  /** Aborted when another process took the claim over, or may have: it could not be renewed. */
   readonly signal: AbortSignal;
   /**
    * Writes the record through the transaction that holds the effect, so that both commit or neither.
@@ -112,6 +113,7 @@ export class Protection<Request = unknown> {
       const { answer, replayed } = await this.idempotency.execute(request, (claim) =>
         this.run(new Context(this.settings, request, claim), capture),
       );
+      await endOfTurn();
       if (fresh?.unkept && !replayed) return { fresh };
       const sent = fresh && (!fresh.body || fresh.status === answer.status);
       if (fresh && sent && !replayed) return { fresh, answer };

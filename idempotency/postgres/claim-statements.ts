@@ -53,6 +53,10 @@ DELETE FROM idempotency_claims c USING own
  WHERE c.scope = own.scope AND c.key = own.key
 RETURNING c.scope, c.key`;
 
+/** Deletes a row while it still has the answer $3, which nobody can read. */
+export const discardSql = `
+DELETE FROM idempotency_claims WHERE scope = $1 AND key = $2 AND answer = $3`;
+
 /** Deletes up to $1 rows whose time is over. */
 export const purgeClaimsSql = `
 WITH lapsed AS (

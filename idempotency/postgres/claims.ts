@@ -1,7 +1,14 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
-import { decodeRecord, encodeRecord } from '../redis/value.ts';
-import { claimSql, peekSql, purgeClaimsSql, releaseSql, settleSql } from './claim-statements.ts';
+import { decodeRecord, encodeRecord, UnreadableAnswer } from '../redis/value.ts';
+import {
+  claimSql,
+  discardSql,
+  peekSql,
+  purgeClaimsSql,
+  releaseSql,
+  settleSql,
+} from './claim-statements.ts';
 import { Gatherer } from './gatherer.ts';
 import { type Query, rowsOf } from './query.ts';
 
@@ -27,6 +34,10 @@ interface Settlement extends Claim {
  *
  * What arrives within one tick is one statement. A waiting duplicate polls: no connection is held for
  * it. Errors of `query` reject; give it a pool with a statement timeout.
+ *
+ * A stored answer that cannot be read, damaged or of a later version, is deleted and its key claimed,
+ * since the record decides. For a layer without records a claim rejects with a clear error instead
+ * until the answer expires, for the request would run twice.
  * @param query one statement on a connection of its own, outside the effect's transaction
  */
 export function postgresClaims(query: Query): PostgresClaims {
@@ -38,6 +49,8 @@ class Store implements PostgresClaims {
   private readonly claims: Gatherer<Claim & { leaseMs: number }>;
   private readonly settlements: Gatherer<Settlement>;
   private readonly releases: Gatherer<Settlement>;
+  /** Whether a lost answer is a request that runs again, for no record would decide. */
+  private onlyMemory = false;
 
   constructor(query: Query) {
     this.query = query;
@@ -52,6 +65,10 @@ class Store implements PostgresClaims {
     this.releases = new Gatherer((items) => query(releaseSql, settlementParams(items)));
   }
 
+  keepUntilExpiry(): void {
+    this.onlyMemory = true;
+  }
+
   async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
     const { scope, key, owner, fingerprint } = claim;
     // The row may lapse or be released between the two statements: then it is free, so ask again.
@@ -59,8 +76,10 @@ class Store implements PostgresClaims {
       if (await this.claims.add({ scope, key, owner, fingerprint, leaseMs })) {
         return { state: 'claimed' };
       }
-      const held = await this.peek(scope, key);
+      const row = await this.read(scope, key);
+      const held = row && toResult(row);
       if (held) return held;
+      if (row?.answer) await this.discard(scope, key, row.answer);
     }
     throw new Error('The claim changed hands three times while it was read.');
   }
@@ -79,13 +98,8 @@ class Store implements PostgresClaims {
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
-    const [row] = rowsOf<Row>(await this.query(peekSql, [[scope], [key]]));
-    if (!row) return undefined;
-    if (!row.answer) {
-      return { state: 'in-flight', fingerprint: row.fingerprint, leaseMs: Number(row.lease_ms) };
-    }
-    const record = decodeRecord(Buffer.from(row.answer));
-    return record && { state: 'completed', record };
+    const row = await this.read(scope, key);
+    return row && toResult(row);
   }
 
   async watch(): Promise<() => void> {
@@ -101,6 +115,24 @@ class Store implements PostgresClaims {
   async purge(chunkSize = 1_000): Promise<number> {
     return rowsOf(await this.query(purgeClaimsSql, [chunkSize])).length;
   }
+
+  private async read(scope: string, key: string): Promise<Row | undefined> {
+    return rowsOf<Row>(await this.query(peekSql, [[scope], [key]]))[0];
+  }
+
+  private async discard(scope: string, key: string, answer: Uint8Array): Promise<void> {
+    if (this.onlyMemory) throw new UnreadableAnswer();
+    await this.query(discardSql, [scope, key, answer]);
+  }
+}
+
+/** @returns undefined when the row has an answer that cannot be read */
+function toResult(row: Row): ClaimResult | undefined {
+  if (!row.answer) {
+    return { state: 'in-flight', fingerprint: row.fingerprint, leaseMs: Number(row.lease_ms) };
+  }
+  const record = decodeRecord(Buffer.from(row.answer));
+  return record && { state: 'completed', record };
 }
 
 function columns(items: readonly Claim[]): string[][] {

@@ -1,9 +1,9 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
-import { keyId } from '../key-id.ts';
 import { Coalescer } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
+import { DoubtfulClaims } from './doubtful-claims.ts';
 import { type IoRedisClient, ioRedis } from './ioredis.ts';
 import { type NodeRedisClient, type NodeRedisCluster, nodeRedis } from './node-redis.ts';
 import {
@@ -15,7 +15,7 @@ import {
   renewScript,
   type Script,
 } from './scripts.ts';
-import { decodeClaim, decodeRecord, encodeClaim, encodeRecord } from './value.ts';
+import { decodeClaim, decodeRecord, encodeClaim, encodeRecord, UnreadableAnswer } from './value.ts';
 
 export interface RedisClaimsOptions {
   /** First part of every key: `prefix:{scope}:key`. Default `idempotency`. */
@@ -28,8 +28,10 @@ export interface RedisClaimsOptions {
   commandTimeoutMs?: number;
 }
 
-/** Most claims of unknown outcome remembered; the oldest, soon lapsed, are left to their lease. */
-const doubtfulMax = 10_000;
+interface ClaimEntry extends Claim {
+  value: string;
+  leaseMs: number;
+}
 
 interface Completion extends Claim {
   value: Buffer;
@@ -41,7 +43,7 @@ interface Completion extends Claim {
  * server or of a cluster, or over any {@link RedisConnection}.
  *
  * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks slow.
- * What arrives within one tick is sent as one script call per scope. A value costs 76 bytes plus the
+ * What arrives within one tick is sent as one script call per scope. A value costs 84 bytes plus the
  * answer. Errors reject, after `commandTimeoutMs` at the latest (twice that where a lost connection
  * was retried).
  */
@@ -66,10 +68,11 @@ class RedisClaims implements ClaimStore {
   private readonly deadlines: Deadlines;
   private readonly completions: Coalescer<Completion>;
   private readonly releases: Coalescer<Claim>;
-  private readonly claims: Coalescer<Claim & { leaseMs: number }>;
-  /** Claims that were sent and not answered: Redis may hold them under a token nobody uses. */
-  private readonly doubtful = new Map<string, Claim>();
+  private readonly claims: Coalescer<ClaimEntry>;
+  private readonly doubtful = new DoubtfulClaims();
   private scheduled = false;
+  /** Whether a lost answer is a request that runs again, for no record would decide. */
+  private onlyMemory = false;
 
   constructor(connection: RedisConnection, options: RedisClaimsOptions) {
     this.connection = connection;
@@ -77,27 +80,37 @@ class RedisClaims implements ClaimStore {
     this.timeoutMs = options.commandTimeoutMs ?? 500;
     this.deadlines = new Deadlines(this.timeoutMs);
     const schedule = () => this.schedule();
-    this.completions = new Coalescer((items) => this.sendCompletions(items), schedule);
+    this.completions = new Coalescer((items) => this.sendCompletions(items), schedule, {
+      bytes: (item) => item.value.length,
+    });
     this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
-    this.claims = new Coalescer((items) => this.sendClaims(items), schedule);
+    // One call has one lease for all.
+    this.claims = new Coalescer((items) => this.sendClaims(items), schedule, {
+      fits: (first, item) => first.leaseMs === item.leaseMs,
+    });
+  }
+
+  keepUntilExpiry(): void {
+    this.onlyMemory = true;
   }
 
   async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
     if (this.doubtful.size > 0) this.settleDoubtful(claim);
     const { scope, key, fingerprint, owner } = claim;
+    // Encoded here, so that a claim that cannot be made fails alone.
+    const entry = { scope, key, fingerprint, owner, value: encodeClaim(claim), leaseMs };
     let reply: unknown;
     try {
-      reply = await this.claims.add({ scope, key, fingerprint, owner, leaseMs });
+      reply = await this.claims.add(entry);
     } catch (error) {
-      this.doubt(claim);
+      this.doubtful.add(claim, leaseMs);
       throw error;
     }
     if (reply === null) return { state: 'claimed' };
     const held = readReply(reply);
     if (held) return held;
-    // The key is ours by name, so what nobody can read is of no use to anybody.
-    await this.call(discardScript, [this.keyOf(claim)], [reply as Buffer]);
-    reply = await this.claims.add({ scope, key, fingerprint, owner, leaseMs });
+    await this.discard(claim, reply);
+    reply = await this.claims.add(entry);
     const next = reply === null ? ({ state: 'claimed' } as const) : readReply(reply);
     if (!next) throw new Error('Redis keeps returning a value that cannot be read.');
     return next;
@@ -155,7 +168,6 @@ class RedisClaims implements ClaimStore {
 
   async close(): Promise<void> {
     this.flush();
-    this.deadlines.close();
     await this.connection.close();
   }
 
@@ -174,9 +186,9 @@ class RedisClaims implements ClaimStore {
     this.claims.flush();
   }
 
-  private sendClaims(items: readonly (Claim & { leaseMs: number })[]): Promise<unknown> {
+  private sendClaims(items: readonly ClaimEntry[]): Promise<unknown> {
     const args = [String(items[0]?.leaseMs)];
-    for (const item of items) args.push(encodeClaim(item));
+    for (const item of items) args.push(item.value);
     return this.callAgain(claimScript, this.keysOf(items), args);
   }
 
@@ -215,24 +227,28 @@ class RedisClaims implements ClaimStore {
     }
   }
 
-  private doubt(claim: Claim): void {
-    if (this.doubtful.size >= doubtfulMax) {
-      this.doubtful.delete(this.doubtful.keys().next().value as string);
+  /**
+   * Deletes an answer that cannot be read: the key is ours by name, and the record decides.
+   *
+   * @throws where there is no record, and running the request again could repeat its effect
+   */
+  private async discard(claim: Claim, reply: unknown): Promise<void> {
+    // A claim of ours is told by its length, so what cannot be read is an answer.
+    if (!Buffer.isBuffer(reply)) {
+      throw new TypeError('A RedisConnection must return bulk strings as Buffers.');
     }
-    this.doubtful.set(keyId(claim.scope, claim.key), claim);
+    if (this.onlyMemory) throw new UnreadableAnswer();
+    await this.call(discardScript, [this.keyOf(claim)], [reply]);
   }
 
   /** Frees what an unanswered claim on this key may hold; sent ahead of the claim that follows. */
   private settleDoubtful(claim: Claim): void {
-    const id = keyId(claim.scope, claim.key);
-    const stale = this.doubtful.get(id);
-    if (!stale) return;
-    this.doubtful.delete(id);
-    if (stale.owner !== claim.owner) this.releases.add(stale).catch(() => {});
+    const stale = this.doubtful.take(claim.scope, claim.key);
+    if (stale && stale.owner !== claim.owner) this.releases.add(stale).catch(() => {});
   }
 
   private forget(claim: Claim): void {
-    if (this.doubtful.size > 0) this.doubtful.delete(keyId(claim.scope, claim.key));
+    if (this.doubtful.size > 0) this.doubtful.take(claim.scope, claim.key);
   }
 
   private keysOf(items: readonly { scope: string; key: string }[]): string[] {

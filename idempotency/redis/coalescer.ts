@@ -1,10 +1,14 @@
-import type { RedisArgument } from './connection.ts';
-
 /**
  * Most entries of one script call. A script blocks Redis while it runs: 128 entries take about
  * 0.3 ms. More entries go out as further calls in the same write.
  */
 export const entriesMax = 128;
+
+/**
+ * Most bytes of values in one script call, unless one value alone has more: joining, sending and
+ * copying them keeps this process and Redis busy for some milliseconds each.
+ */
+export const chunkBytesMax = 4 * 1024 * 1024;
 
 interface Entry<T> {
   item: T;
@@ -15,20 +19,25 @@ interface Entry<T> {
 /** How a list of items becomes one script call; replies come in the order of `items`. */
 export type Send<T> = (items: readonly T[]) => Promise<unknown>;
 
-export interface ScriptInput {
-  keys: string[];
-  args: RedisArgument[];
+/** What may travel in one script call, beside {@link entriesMax}. */
+export interface ChunkBounds<T> {
+  /** Whether `item` may share a call with the chunk's first. Default: all may. */
+  fits?: (first: T, item: T) => boolean;
+  /** Bytes of an item, which count towards {@link chunkBytesMax}. Default: they are not counted. */
+  bytes?: (item: T) => number;
 }
 
 /** Gathers the items of one tick by scope and sends each scope's as one call. */
 export class Coalescer<T extends { scope: string }> {
   private readonly send: Send<T>;
   private readonly schedule: () => void;
+  private readonly bounds: ChunkBounds<T>;
   private scopes = new Map<string, Entry<T>[]>();
 
-  constructor(send: Send<T>, schedule: () => void) {
+  constructor(send: Send<T>, schedule: () => void, bounds: ChunkBounds<T> = {}) {
     this.send = send;
     this.schedule = schedule;
+    this.bounds = bounds;
   }
 
   add(item: T): Promise<unknown> {
@@ -46,10 +55,28 @@ export class Coalescer<T extends { scope: string }> {
     const scopes = this.scopes;
     this.scopes = new Map();
     for (const entries of scopes.values()) {
-      for (let at = 0; at < entries.length; at += entriesMax) {
-        this.sendChunk(entries.length <= entriesMax ? entries : entries.slice(at, at + entriesMax));
+      for (let at = 0; at < entries.length; ) {
+        const end = this.chunkEnd(entries, at);
+        this.sendChunk(end - at === entries.length ? entries : entries.slice(at, end));
+        at = end;
       }
     }
+  }
+
+  /** @returns where the chunk that begins at `from` ends; at least one entry later */
+  private chunkEnd(entries: readonly Entry<T>[], from: number): number {
+    const { fits, bytes } = this.bounds;
+    const first = (entries[from] as Entry<T>).item;
+    const last = Math.min(entries.length, from + entriesMax);
+    let total = bytes ? bytes(first) : 0;
+    let end = from + 1;
+    for (; end < last; end++) {
+      const { item } = entries[end] as Entry<T>;
+      if (fits && !fits(first, item)) break;
+      if (bytes) total += bytes(item);
+      if (total > chunkBytesMax) break;
+    }
+    return end;
   }
 
   // Also what throws at once: nobody stands above the tick that flushes.

@@ -14,7 +14,8 @@ interface Pending {
 /**
  * Bounds many calls in time with one timer, since a timer per call costs as much as the call.
  *
- * A call fails between one and two `timeoutMs` after it began.
+ * A call fails between one and two `timeoutMs` after it began. There is nothing to close: the timer
+ * keeps no process alive, and runs only while a call is pending.
  */
 export class Deadlines {
   private readonly timeoutMs: number;
@@ -42,10 +43,6 @@ export class Deadlines {
         },
       );
     });
-  }
-
-  close(): void {
-    clearTimeout(this.timer);
   }
 
   private check(): void {

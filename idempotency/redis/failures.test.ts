@@ -43,10 +43,12 @@ const requestOf = (key: string) => ({ scope: 't', key, fingerprint: record.finge
 
 test('a claim whose reply is lost with its connection is claimed by asking again', async (t) => {
   const { proxy, store } = await behindProxy(t);
+  // Else the lost reply would say that the script is not known yet, and nothing was claimed.
+  await store.claim(claimOf(newKey()), leaseMs);
   const lost = proxy.loseNextReply();
-  const result = await store.claim(claimOf(newKey()), leaseMs);
+  const result = store.claim(claimOf(newKey()), leaseMs);
   await lost;
-  assert.deepEqual(result, { state: 'claimed' });
+  assert.deepEqual(await result, { state: 'claimed' });
 });
 
 test('a claim that was never answered does not block the resend', async (t) => {
@@ -96,11 +98,19 @@ test('foreign and corrupt values count as absent', async (t) => {
   const bytes = valid as unknown as Buffer;
   const badHeaders = Buffer.from(bytes);
   badHeaders[76] = 0x21;
-  const corrupt: (string | Buffer)[] = ['', 'hello', 'ik1c', `ik1c-${'x'.repeat(88)}`, 'ik1r'];
-  corrupt.push(bytes.subarray(0, -1), Buffer.concat([bytes, bytes]), badHeaders);
+  const size = `ik1c-${'x'.repeat(88)}`;
+  const corrupt: (string | Buffer)[] = ['', 'hello', 'ik1c', `${size}x`, 'ik1r', size.slice(0, -1)];
+  corrupt.push(size.replace('ik1c', 'ik1d'), bytes.subarray(0, -1), badHeaders);
+  corrupt.push(Buffer.concat([bytes, bytes]));
   for (const value of corrupt) {
+    for (const expiry of [{}, { PX: 60_000 }]) await countsAsAbsent(value, expiry);
+  }
+  // A claim, but one that would never lapse.
+  await countsAsAbsent(size, {});
+
+  async function countsAsAbsent(value: string | Buffer, expiry: { PX?: number }) {
     const claim = claimOf(newKey());
-    await direct.set(`idempotency:{tenant}:${claim.key}`, value);
+    await direct.set(`idempotency:{tenant}:${claim.key}`, value, expiry);
     assert.equal((await store.claim(claim, leaseMs)).state, 'claimed', String(value));
     assert.equal(await store.complete(claim, record, 60_000), true);
   }

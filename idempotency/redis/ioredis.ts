@@ -9,6 +9,8 @@ export interface IoRedisClient {
 }
 
 interface IoRedisSubscriber {
+  /** `end` once it has given up reconnecting or was disconnected. */
+  readonly status: string;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'message', listener: (channel: string) => void): unknown;
   subscribe(channel: string): Promise<unknown>;
@@ -24,6 +26,7 @@ export function ioRedis(client: IoRedisClient): RedisConnection {
 class IoRedis implements RedisConnection {
   private readonly client: IoRedisClient;
   private subscriber: IoRedisSubscriber | undefined;
+  private closed = false;
   private readonly listeners = new Map<string, Set<() => void>>();
 
   constructor(client: IoRedisClient) {
@@ -54,7 +57,12 @@ class IoRedis implements RedisConnection {
     const subscriber = this.open();
     const listeners = this.listeners.get(channel) ?? new Set();
     this.listeners.set(channel, listeners.add(listener));
-    await subscriber.subscribe(channel);
+    try {
+      await subscriber.subscribe(channel);
+    } catch (error) {
+      this.unsubscribe(channel, listener).catch(() => {});
+      throw error;
+    }
   }
 
   async unsubscribe(channel: string, listener: () => void): Promise<void> {
@@ -70,12 +78,14 @@ class IoRedis implements RedisConnection {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     this.subscriber?.disconnect();
     this.subscriber = undefined;
   }
 
   private open(): IoRedisSubscriber {
-    if (this.subscriber) return this.subscriber;
+    if (this.closed) throw new Error('The claim store was closed.');
+    if (this.subscriber && this.subscriber.status !== 'end') return this.subscriber;
     const subscriber = this.client.duplicate();
     // It reconnects and subscribes again by itself; until then the poll stands in.
     subscriber.on('error', () => {});

@@ -3,6 +3,7 @@ import type { Script } from './scripts.ts';
 
 interface CommandOptions {
   typeMapping?: Record<number, unknown>;
+  timeout?: number | undefined;
   abortSignal?: AbortSignal;
 }
 
@@ -27,6 +28,8 @@ export interface NodeRedisCluster {
 }
 
 interface NodeRedisSubscriber {
+  /** False before the first attempt to connect, and once it has given up or was closed. */
+  readonly isOpen: boolean;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
   subscribe(channel: string, listener: () => void): Promise<unknown>;
@@ -36,7 +39,9 @@ interface NodeRedisSubscriber {
 
 /** RESP type `$`, a bulk string: `RESP_TYPES.BLOB_STRING`, without importing the optional peer. */
 const blobString = 36;
-const asBuffers = { typeMapping: { [blobString]: Buffer } };
+/** Without the client's own time-out, which is an AbortSignal and a timer for every command. */
+const unbounded = { timeout: undefined };
+const asBuffers = { ...unbounded, typeMapping: { [blobString]: Buffer } };
 
 /** Adapts a connected node-redis client, of one server or of a cluster. */
 export function nodeRedis(client: NodeRedisClient | NodeRedisCluster): RedisConnection {
@@ -46,7 +51,8 @@ export function nodeRedis(client: NodeRedisClient | NodeRedisCluster): RedisConn
 class NodeRedis implements RedisConnection {
   private readonly client: NodeRedisClient | NodeRedisCluster;
   private subscriber: NodeRedisSubscriber | undefined;
-  private subscribing: Promise<unknown> | undefined;
+  private connected: Promise<unknown> | undefined;
+  private closed = false;
 
   constructor(client: NodeRedisClient | NodeRedisCluster) {
     this.client = client;
@@ -86,14 +92,9 @@ class NodeRedis implements RedisConnection {
   }
 
   async subscribe(channel: string, listener: () => void): Promise<void> {
-    if (!this.subscriber) {
-      this.subscriber = this.client.duplicate();
-      // It reconnects and subscribes again by itself; until then the poll stands in.
-      this.subscriber.on('error', () => {});
-      this.subscribing = this.subscriber.connect();
-    }
-    await this.subscribing;
-    await this.subscriber.subscribe(channel, listener);
+    const subscriber = this.open();
+    await this.connected;
+    await subscriber.subscribe(channel, listener);
   }
 
   async unsubscribe(channel: string, listener: () => void): Promise<void> {
@@ -101,11 +102,33 @@ class NodeRedis implements RedisConnection {
   }
 
   ping(): Promise<unknown> {
-    return this.send(undefined, ['PING'], {});
+    return this.send(undefined, ['PING'], unbounded);
   }
 
   async close(): Promise<void> {
-    this.subscriber?.destroy();
+    this.closed = true;
+    this.drop();
+  }
+
+  private open(): NodeRedisSubscriber {
+    if (this.closed) throw new Error('The claim store was closed.');
+    // One that gave up reconnecting would take a subscription and never answer it.
+    if (this.subscriber?.isOpen) return this.subscriber;
+    this.drop();
+    const subscriber = this.client.duplicate();
+    // It reconnects and subscribes again by itself; until then the poll stands in.
+    subscriber.on('error', () => {});
+    this.subscriber = subscriber;
+    this.connected = subscriber.connect();
+    return subscriber;
+  }
+
+  private drop(): void {
+    try {
+      this.subscriber?.destroy();
+    } catch {
+      // Version 5 throws when it is closed already.
+    }
     this.subscriber = undefined;
   }
 }

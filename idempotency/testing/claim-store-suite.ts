@@ -51,6 +51,20 @@ export function claimStoreSuite(
       });
     });
 
+    test('claims of one tick have each their own lease', async () => {
+      const [one, two] = stores();
+      const claims = [20_000, 30_000, 30_000, 20_000].map((leaseMs) => ({
+        claim: claimOf(newKey()),
+        leaseMs,
+      }));
+      await Promise.all(claims.map(({ claim, leaseMs }) => one.claim(claim, leaseMs)));
+      for (const { claim, leaseMs } of claims) {
+        const held = await two.peek(claim.scope, claim.key);
+        assert.ok(held?.state === 'in-flight');
+        assert.ok(held.leaseMs <= leaseMs && held.leaseMs > leaseMs - 10_000, `${held.leaseMs}`);
+      }
+    });
+
     test('the same key in two scopes is two keys, whatever the scopes are called', async () => {
       const [one] = stores();
       const key = newKey();
@@ -76,6 +90,18 @@ export function claimStoreSuite(
       assert.deepEqual(await two.claim({ ...claim, owner: newOwner() }, leaseMs), completed);
       assert.deepEqual(await two.peek(claim.scope, claim.key), completed);
       assert.deepEqual(await one.claim(claim, leaseMs), completed, 'also to its own owner');
+    });
+
+    test('a completed record keeps its own expiry', async () => {
+      const [one, two] = stores();
+      const claim = claimOf(newKey());
+      const expiring = { ...record, expiresAt: Date.now() + 3_600_000.25 };
+      await one.claim(claim, leaseMs);
+      await one.complete(claim, expiring, 60_000);
+      assert.deepEqual(await two.peek(claim.scope, claim.key), {
+        state: 'completed',
+        record: expiring,
+      });
     });
 
     test('a completed record cannot be completed, released or renewed again', async () => {
