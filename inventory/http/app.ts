@@ -5,6 +5,7 @@ import type { Locks } from '@onhand/lock';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { Type } from 'typebox';
+import { validationFailed } from '../errors.ts';
 import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Database } from '../postgres/database.ts';
@@ -27,8 +28,9 @@ import {
   sendProblem,
 } from './problems.ts';
 import { addStockRoutes } from './stockRoutes.ts';
-import { validatorCompiler } from './validation.ts';
+import { faultAt, validatorCompiler } from './validation.ts';
 import { addVerifyRoutes } from './verifyRoutes.ts';
+import { writeTogether } from './writeTogether.ts';
 
 export interface AppOptions {
   readonly database: Database;
@@ -51,6 +53,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyBytesMax,
+    // Node would answer a request without Host by a bare 400: `refuseHostless` sends a problem.
+    http: { requireHostHeader: false },
     // Ids and keys in paths are up to 255 characters.
     routerOptions: { maxParamLength: 1024 },
     genReqId: newRequestId(),
@@ -66,7 +70,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   addProblems(app);
   addJsonBody(app);
   addRequestIds(app);
+  refuseHostless(app);
   closeConnectionsWhenStopping(app);
+  writeTogether(app);
   addMetrics(app, options.metrics);
   addAuthentication(app, options.findPrincipal);
   if (options.rateLimitPerSecond > 0) await addRateLimit(app, options.rateLimitPerSecond);
@@ -122,6 +128,15 @@ function addRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     done();
+  });
+}
+
+/** HTTP/1.1 requires a Host, and a 400 where there is none (RFC 9112, section 3.2); HTTP/1.0 does not. */
+function refuseHostless(app: FastifyInstance): void {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (raw.headers.host !== undefined || raw.httpVersion !== '1.1') return done();
+    reply.header('connection', 'close');
+    done(validationFailed([faultAt('/host', 'is required', '$.headers')]));
   });
 }
 

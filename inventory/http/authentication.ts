@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { hash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
 import { ApiError } from '../errors.ts';
 
 export type Role = 'reader' | 'writer' | 'admin';
@@ -36,30 +36,40 @@ const trustedMax = 10_000;
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
 
-/** Refuses every request to a route with a `role` whose API key does not have it. */
+/**
+ * Refuses every request to a route with a `role` whose API key does not have it. Add it before the
+ * routes.
+ */
 export function addAuthentication(app: FastifyInstance, findPrincipal: FindPrincipal): void {
   const trusted = new Map<string, { principal: Principal; until: number }>();
   app.decorateRequest('principal', null as never);
-  app.addHook('onRequest', (request, _reply, done) => {
-    const { role } = request.routeOptions.config;
-    if (role === undefined) return done();
-    const secretSha256 = secretOf(request);
-    if (secretSha256 === undefined) return done(unauthenticated());
-    const known = trusted.get(secretSha256);
-    if (known !== undefined && known.until > performance.now()) {
-      return done(admit(request, known.principal, role));
+  app.addHook('onRoute', (route) => {
+    const role = route.config?.role;
+    if (role !== undefined) {
+      route.onRequest = [...[route.onRequest ?? []].flat(), authenticate(role)];
     }
-    trusted.delete(secretSha256);
-    findPrincipal(secretSha256).then(
-      (principal) => {
-        if (principal === undefined) return done(unauthenticated());
-        if (trusted.size >= trustedMax) trusted.clear();
-        trusted.set(secretSha256, { principal, until: performance.now() + trustMs });
-        done(admit(request, principal, role));
-      },
-      (error: Error) => done(error),
-    );
   });
+
+  function authenticate(role: Role): onRequestHookHandler {
+    return (request, _reply, done) => {
+      const secretSha256 = secretOf(request);
+      if (secretSha256 === undefined) return done(unauthenticated());
+      const known = trusted.get(secretSha256);
+      if (known !== undefined && known.until > performance.now()) {
+        return done(admit(request, known.principal, role));
+      }
+      trusted.delete(secretSha256);
+      findPrincipal(secretSha256).then(
+        (principal) => {
+          if (principal === undefined) return done(unauthenticated());
+          if (trusted.size >= trustedMax) trusted.clear();
+          trusted.set(secretSha256, { principal, until: performance.now() + trustMs });
+          done(admit(request, principal, role));
+        },
+        (error: Error) => done(error),
+      );
+    };
+  }
 }
 
 function secretOf(request: FastifyRequest): string | undefined {
@@ -69,7 +79,7 @@ function secretOf(request: FastifyRequest): string | undefined {
 
 /** Lower-case hex. Only this is ever stored or looked up. */
 export function sha256(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+  return hash('sha256', secret, 'hex');
 }
 
 function admit(request: FastifyRequest, principal: Principal, role: Role): Error | undefined {

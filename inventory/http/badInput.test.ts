@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startApi, stock } from './testing/api.ts';
-import { assertFaults, assertProblem, type Reply } from './testing/caller.ts';
+import { assertFaults, assertProblem, exchange, type Reply } from './testing/caller.ts';
 
 const api = await startApi({ after });
 const tenant = await api.tenant();
@@ -313,6 +313,32 @@ test('an unknown parameter is refused by every route, also by those that take no
     assertProblem(await tenant.admin.send(method, path), 'validation-failed');
   }
   assertProblem(await writer.get('/v1/warehouses/W8'), 'unknown-warehouse');
+});
+
+/** Sends a head as it is. @returns the whole answer, which must come before the connection closes */
+function sendHead(...lines: string[]): Promise<string> {
+  const { port, hostname } = new URL(api.url);
+  return exchange(Number(port), hostname, [`${lines.join('\r\n')}\r\n\r\n`]);
+}
+
+for (const route of ['GET /v1/stock', 'GET /healthz', 'GET /nowhere', 'POST /v1/receipts']) {
+  test(`${route} without Host is a problem`, { timeout: 10_000 }, async () => {
+    const answer = await sendHead(`${route} HTTP/1.1`, `Authorization: Bearer ${writer.secret}`);
+    const [head = '', body = ''] = answer.split('\r\n\r\n');
+    assert.match(head, /^HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.match(head, /^content-type: application\/problem\+json$/im);
+    assert.match(head, /^connection: close$/im);
+    const { code, errors } = JSON.parse(body);
+    assert.equal(code, 'validation-failed');
+    assert.deepEqual(errors, [{ path: '$.headers.host', pointer: '/host', detail: 'is required' }]);
+  });
+}
+
+test('a Host that is empty is a Host, and HTTP/1.0 needs none', async () => {
+  const empty = await sendHead('GET /healthz HTTP/1.1', 'Host:', 'Connection: close');
+  assert.match(empty, /^HTTP\/1\.1 200 .*"status":"ok"/s);
+  const old = await sendHead('GET /healthz HTTP/1.0');
+  assert.match(old, /^HTTP\/1\.1 200 .*"status":"ok"/s);
 });
 
 test('a time with the widest offset is a time', async () => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { PipelineObserver } from '../pipeline/batch.ts';
+import { RequestTimes } from './requestTimes.ts';
 
 /** What the metrics read when they are scraped. */
 export interface MetricSources {
@@ -13,26 +14,24 @@ const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /** The service's metrics, for Prometheus. Names and labels are listed in docs/operating.md. */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests: Histogram;
+  readonly requests: RequestTimes;
   readonly #batchCommands: Histogram;
   readonly #batchStages: Histogram;
   readonly #batchFailures: Counter;
-  readonly #answers: Counter;
   readonly #claims: Counter;
   readonly #lockWait: Histogram;
   readonly #lockMisses: Counter;
-  // A label set is looked up once, not with every request.
-  readonly #children = new Map<string, Histogram.Internal<string> | Counter.Internal>();
+  /** By type, then by code. Plain numbers, which the counter takes over when it is scraped. */
+  readonly #answers = new Map<string, Map<string, { first: number; replayed: number }>>();
 
   constructor() {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    this.#requests = new Histogram({
+    this.requests = new RequestTimes({
       name: 'onhand_http_request_seconds',
       help: 'HTTP requests: time to the answer, by route and status.',
-      labelNames: ['method', 'route', 'status'],
       buckets: latencyBuckets,
-      registers,
+      register: this.registry,
     });
     this.#batchCommands = new Histogram({
       name: 'onhand_batch_commands',
@@ -52,11 +51,21 @@ export class Metrics {
       help: 'Attempts of a batch that failed; they are retried, split or given up.',
       registers,
     });
-    this.#answers = new Counter({
+    const answers = this.#answers;
+    new Counter({
       name: 'onhand_command_answers_total',
       help: 'Answers to stock commands, by type, code (`ok` or the refusal) and replay.',
       labelNames: ['type', 'code', 'replayed'],
       registers,
+      collect() {
+        this.reset();
+        for (const [type, codes] of answers) {
+          for (const [code, { first, replayed }] of codes) {
+            if (first > 0) this.inc({ type, code, replayed: 'false' }, first);
+            if (replayed > 0) this.inc({ type, code, replayed: 'true' }, replayed);
+          }
+        }
+      },
     });
     this.#claims = new Counter({
       name: 'onhand_idempotency_claim_failures_total',
@@ -97,27 +106,22 @@ export class Metrics {
   }
 
   answered(type: string, code: string, replayed: boolean): void {
-    const key = `answer ${type} ${code} ${replayed}`;
-    let child = this.#children.get(key) as Counter.Internal | undefined;
-    if (child === undefined) {
-      child = this.#answers.labels(type, code, String(replayed));
-      this.#children.set(key, child);
+    let codes = this.#answers.get(type);
+    if (codes === undefined) {
+      codes = new Map();
+      this.#answers.set(type, codes);
     }
-    child.inc();
+    let counts = codes.get(code);
+    if (counts === undefined) {
+      counts = { first: 0, replayed: 0 };
+      codes.set(code, counts);
+    }
+    if (replayed) counts.replayed += 1;
+    else counts.first += 1;
   }
 
   claimFailed(): void {
     this.#claims.inc();
-  }
-
-  requested(method: string, route: string, status: number, seconds: number): void {
-    const key = `request ${method} ${route} ${status}`;
-    let child = this.#children.get(key) as Histogram.Internal<string> | undefined;
-    if (child === undefined) {
-      child = this.#requests.labels(method, route, String(status));
-      this.#children.set(key, child);
-    }
-    child.observe(seconds);
   }
 
   get observer(): PipelineObserver {
@@ -135,11 +139,31 @@ export class Metrics {
   }
 }
 
-/** Times every request. */
-export function addMetrics(app: FastifyInstance, metrics: Metrics): void {
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none';
-    metrics.requested(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Counts the request's answer; null where no route was found. */
+    countAnswer: ((status: number, seconds: number) => void) | null;
+  }
+}
+
+/** Times every request. Add it before the routes. */
+export function addMetrics(app: FastifyInstance, { requests }: Metrics): void {
+  const unrouted = new Map<string, (status: number, seconds: number) => void>();
+  app.decorateRequest('countAnswer', null);
+  app.addHook('onRoute', (route) => {
+    const count = requests.of(String(route.method), route.url);
+    route.onRequest = [
+      (request, _reply, done) => {
+        request.countAnswer = count;
+        done();
+      },
+      ...[route.onRequest ?? []].flat(),
+    ];
+  });
+  app.addHook('onResponse', ({ method, countAnswer }, reply, done) => {
+    const count = countAnswer ?? unrouted.get(method) ?? requests.of(method, 'none');
+    if (countAnswer === null) unrouted.set(method, count);
+    count(reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
 }
