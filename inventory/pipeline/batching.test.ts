@@ -38,6 +38,27 @@ test('a command alone is a batch at once; those that come while it commits are t
   assert.deepEqual(await quantities(rig.session), { level: 121, ledger: 121, movements: 22 });
 });
 
+test('the next batch begins while the answers of the last are given, a few in a turn', async (t) => {
+  const rig = await heldPipeline(t, { batchCommandsMax: 160 });
+  const order: string[] = [];
+  let inThisTurn = 0;
+  let inOneTurn = 0;
+  const answered = () => {
+    order.push('answer');
+    if (inThisTurn++ === 0) setImmediate(() => (inThisTurn = 0));
+    inOneTurn = Math.max(inOneTurn, inThisTurn);
+  };
+  // The last is alone in the batch after theirs, and its answer may come within the same turn.
+  const gathered = submitMany(rig, 161).map((fate, n) => (n < 160 ? fate.then(answered) : fate));
+  rig.database.writes.on('acquire', () => order.push('batch'));
+  await rig.session.query('COMMIT');
+  await Promise.all(gathered);
+  assert.deepEqual(rig.committed, [1, 160, 1]);
+  assert.ok(order.lastIndexOf('batch') <= 33, order.join(' '));
+  // Of two turns at most: this turn's callback runs behind the one that gives the next answers.
+  assert.ok(inOneTurn <= 64, `${inOneTurn} answers in one turn`);
+});
+
 test('a batch has no more commands than its bound', async (t) => {
   const rig = await heldPipeline(t, { batchCommandsMax: 3 });
   const gathered = submitMany(rig, 7);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Settlement, Submission } from './batch.ts';
 import type { CommitOptions } from './commitBatch.ts';
 import { linesOf } from './footprint.ts';
@@ -32,6 +33,9 @@ interface Lane {
   state: 'idle' | 'ready' | 'committing';
 }
 
+/** Answers that are written before replies of the database and of Redis are read again. */
+const answersAtOnce = 32;
+
 /** How often commands that waited too long are turned away while their lane is stuck. */
 const shedEveryMs = 250;
 
@@ -51,6 +55,7 @@ export class Pipeline {
   readonly #ready: Lane[] = [];
   readonly #shedding: NodeJS.Timeout;
   #committing = 0;
+  #answering = 0;
   #waiting = 0;
   #startScheduled = false;
   #closed = false;
@@ -133,12 +138,13 @@ export class Pipeline {
     this.#committing += 1;
     const settlements = await this.#settle(batch.map(({ submission }) => submission));
     this.#committing -= 1;
-    for (let i = 0; i < batch.length; i++) {
-      (batch[i] as Waiting).settle(settlements[i] as Settlement);
-    }
+    this.#answering += 1;
+    // The next batch first: the database works on it while the answers of this one are written.
     if (lane.waiting.length > 0) this.#makeReady(lane);
     else this.#rest(lane);
-    this.#scheduleStart();
+    this.#startBatches();
+    await answer(batch, settlements);
+    this.#answering -= 1;
     this.#resolveIfDrained();
   }
 
@@ -191,6 +197,18 @@ export class Pipeline {
   }
 
   #resolveIfDrained(): void {
-    if (this.#closed && this.#waiting === 0 && this.#committing === 0) this.#drained.resolve();
+    if (!this.#closed || this.#waiting > 0) return;
+    if (this.#committing === 0 && this.#answering === 0) this.#drained.resolve();
+  }
+}
+
+/** Settles a few at a time, so that what the next batch waits for is read in between. */
+async function answer(
+  batch: readonly Waiting[],
+  settlements: readonly Settlement[],
+): Promise<void> {
+  for (let i = 0; i < batch.length; i++) {
+    if (i > 0 && i % answersAtOnce === 0) await nextTurn();
+    (batch[i] as Waiting).settle(settlements[i] as Settlement);
   }
 }
