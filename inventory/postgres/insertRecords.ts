@@ -19,7 +19,8 @@ export const insertRecords: Operation<
     SELECT $1, $2::timestamptz, $3::timestamptz, r.key,
            substring($5::bytea FROM 32 * r.n::integer - 31 FOR 32), r.status, r.headers,
            substring($8::bytea FROM r.start FOR r.length)
-    FROM unnest($4::text[], $6::smallint[], $7::text[], $9::integer[], $10::integer[])
+    FROM unnest($4::text[], $6::smallint[], string_to_array($7, E'\\x1f'), $9::integer[],
+                $10::integer[])
       WITH ORDINALITY AS r (key, status, headers, start, length, n)`,
   values: ({ tenant, decidedAt, expiresAt, records }) => {
     const sorted = records.toSorted((a, b) => (a.key < b.key ? -1 : 1));
@@ -31,7 +32,8 @@ export const insertRecords: Operation<
       textArray(sorted.map((r) => r.key)),
       packDigests(sorted.map((r) => r.fingerprint)),
       plainArray(sorted.map((r) => r.status)),
-      textArray(sorted.map((r) => JSON.stringify(r.headers))),
+      // JSON text holds no raw control character, so the separator needs no escape.
+      sorted.map((r) => JSON.stringify(r.headers)).join('\x1f'),
       bytes,
       starts,
       lengths,
