@@ -65,6 +65,23 @@ test('a black hole holds bytes back until it heals', async () => {
   await hears(client, heard, 'ab');
 });
 
+test('a black hole holds back that a side has ended', async () => {
+  const { link, client, heard } = await open();
+  client.write('a');
+  await hears(client, heard, 'a');
+  link.shape({ kind: 'black-hole' });
+  let isHealed = false;
+  const end = closed(client).then(() => isHealed);
+  client.end();
+  // Longer than the end of a side takes to come back: another connection's, over an open link.
+  const { client: other } = await open();
+  other.end();
+  await closed(other);
+  isHealed = true;
+  link.heal();
+  assert.equal(await end, true);
+});
+
 test('a half-open link loses replies, and resets the connection when it heals', async () => {
   const { link, client, heard } = await open();
   client.write('a');

@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
  * - `open`: passes them on.
  * - `delay`: each piece waits `ms` first.
  * - `dribble`: `bytes` at a time, a millisecond apart.
- * - `black-hole`: nothing passes in either direction, new connections are accepted and get silence;
- *   what was held back arrives when it heals, as after retransmission.
+ * - `black-hole`: nothing passes in either direction, the end of a side included; new connections are
+ *   accepted and get silence; what was held back arrives when it heals, as after retransmission.
  * - `half-open`: requests pass, replies are lost; healing resets the connections that lost some.
  * - `refuse`: new connections are reset.
  */
@@ -87,13 +87,21 @@ export class Link {
     const connection = new Connection(client, upstream);
     this.#connections.add(connection);
     connection.ended.then(() => this.#connections.delete(connection));
-    void connection.run((chunk, to, isReply) => this.#pass(connection, chunk, to, isReply));
+    void connection.run({
+      way: () => this.#way(connection),
+      pass: (chunk, to, isReply) => this.#pass(connection, chunk, to, isReply),
+    });
   }
 
-  async #pass(from: Connection, chunk: Buffer, to: Socket, isReply: boolean): Promise<void> {
+  /** Resolves when there is a way through, or nobody left to use it. */
+  async #way(from: Connection): Promise<void> {
     while (this.#shape.kind === 'black-hole' && !from.isEnded) {
       await Promise.race([this.#changed.promise, from.ended]);
     }
+  }
+
+  async #pass(from: Connection, chunk: Buffer, to: Socket, isReply: boolean): Promise<void> {
+    await this.#way(from);
     const shape = this.#shape;
     if (shape.kind === 'half-open' && isReply) {
       from.hasLost = true;
@@ -110,7 +118,10 @@ export class Link {
   }
 }
 
-type Pass = (chunk: Buffer, to: Socket, isReply: boolean) => Promise<void>;
+interface Carrier {
+  way(): Promise<void>;
+  pass(chunk: Buffer, to: Socket, isReply: boolean): Promise<void>;
+}
 
 class Connection {
   hasLost = false;
@@ -130,10 +141,10 @@ class Connection {
     });
   }
 
-  async run(pass: Pass): Promise<void> {
+  async run(carrier: Carrier): Promise<void> {
     await Promise.all([
-      pump(this.#client, this.#upstream, false, pass),
-      pump(this.#upstream, this.#client, true, pass),
+      pump(this.#client, this.#upstream, false, carrier),
+      pump(this.#upstream, this.#client, true, carrier),
     ]).catch(() => this.reset());
   }
 
@@ -147,8 +158,9 @@ class Connection {
   }
 }
 
-async function pump(from: Socket, to: Socket, isReply: boolean, pass: Pass): Promise<void> {
-  for await (const chunk of from) await pass(chunk as Buffer, to, isReply);
+async function pump(from: Socket, to: Socket, isReply: boolean, carrier: Carrier): Promise<void> {
+  for await (const chunk of from) await carrier.pass(chunk as Buffer, to, isReply);
+  await carrier.way();
   to.end();
 }
 
