@@ -46,7 +46,14 @@ export async function seedCatalogue(databaseUrl: string): Promise<void> {
     );
     const codes = Array.from({ length: world.products }, (_, at) => productCode(at + 1));
     await insertProducts(client, ['demo'], codes);
-    await insertProducts(client, names, codes.slice(0, world.tenantProducts));
+    const few = codes.slice(0, world.tenantProducts);
+    await insertProducts(client, names, few);
+    // Empty levels, as the classic design has them: making them is not what is measured.
+    await client.query(
+      `INSERT INTO levels (tenant_id, warehouse, product)
+       SELECT tenant, 'W1', product FROM unnest($1::text[]) AS tenant, unnest($2::text[]) AS product`,
+      [names, few],
+    );
     await client.query('ANALYZE');
   });
 }
