@@ -87,7 +87,7 @@ export async function createService(
     batchLinesMax,
     queueCommandsMax: settings.queueCommandsMax,
     queueWaitMs: settings.queueWaitMs,
-    batchesMax: database.writes.options.max,
+    lanesMax: database.writes.options.max,
   });
   metrics.watch({ queueLength: () => pipeline.queueLength, isDegraded });
   let stopping = false;

@@ -7,17 +7,8 @@ export const answerBeforeCommit: Mutant = {
   patches: [
     {
       file: 'inventory/pipeline/commitBatch.ts',
-      find: '    await transaction.commit(() =>',
-      replace: `    void settledLater(() =>`,
-    },
-    {
-      file: 'inventory/pipeline/commitBatch.ts',
-      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times));\n',
-      replace: `writeEffects(transaction, tenant, effects, lapsedKeys, times));
-    function settledLater(issue: () => readonly Promise<unknown>[]) {
-      return transaction.commit(issue).catch(() => transaction.rollback());
-    }
-`,
+      find: 'await transaction.commit(write, () => committing(transaction));',
+      replace: 'void transaction.commit(write, () => committing(transaction)).catch(() => {});',
     },
   ],
   kinds: ['kill-postgres', 'cut-postgres', 'kill-service'],

@@ -8,9 +8,19 @@ export const recordOutside: Mutant = {
   patches: [
     {
       file: 'inventory/pipeline/commitBatch.ts',
-      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times));',
-      replace: `writeEffects(transaction, tenant, { ...effects, records: [] }, lapsedKeys, times));
-    const later = await Transaction.open(options.database.writes);
+      find: '{ submissions, timer,',
+      replace: '{ database, submissions, timer,',
+    },
+    {
+      file: 'inventory/pipeline/commitBatch.ts',
+      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times);',
+      replace: 'writeEffects(transaction, tenant, { ...effects, records: [] }, lapsedKeys, times);',
+    },
+    {
+      file: 'inventory/pipeline/commitBatch.ts',
+      find: 'await transaction.commit(write, () => committing(transaction));',
+      replace: `await transaction.commit(write, () => committing(transaction));
+    const later = await Transaction.open(database.writes);
     await later.begin();
     const nothing = { postings: [], expiries: [], levels: [], reservations: [] };
     const own = { ...nothing, records: effects.records };

@@ -12,14 +12,17 @@ export interface Submission {
   readonly command: Command;
 }
 
+/** The answer that the database holds under a submission's key. */
+export interface Recorded {
+  readonly record: IdempotencyRecord;
+  /** It held it before. */
+  readonly replayed: boolean;
+}
+
 /**
- * What became of a submission.
- * - `record`: the answer that the database holds under its key. `replayed`: it held it before.
- * - `error`: nothing was written for this submission; its key stays free.
+ * What became of a submission. `error`: nothing was written for this submission; its key stays free.
  */
-export type Settlement =
-  | { readonly record: IdempotencyRecord; readonly replayed: boolean }
-  | { readonly error: unknown };
+export type Settlement = Recorded | { readonly error: unknown };
 
 /**
  * Turns an outcome into the answer that is recorded with it, byte for byte.

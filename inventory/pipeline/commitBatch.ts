@@ -29,6 +29,17 @@ export interface CommitOptions {
   readonly observer: PipelineObserver;
 }
 
+/** A batch's place behind and ahead of others of its lane, which share its connection. */
+export interface Place {
+  /** The transaction in front, whose COMMIT is on its way: this batch's begins right behind it. */
+  readonly ahead: Transaction | undefined;
+  /** Told when this batch's own COMMIT is on its way. It must not throw. */
+  committing(transaction: Transaction): void;
+}
+
+/** A batch with nobody around it. */
+const alone: Place = { ahead: undefined, committing: () => {} };
+
 /**
  * Commits one tenant's batch in one transaction, or throws with nothing known to be written.
  *
@@ -41,6 +52,7 @@ export interface CommitOptions {
 export async function commitBatch(
   options: CommitOptions,
   submissions: readonly Submission[],
+  place: Place = alone,
 ): Promise<Settlement[]> {
   const { database } = options;
   const { tenant } = submissions[0] as Submission;
@@ -50,25 +62,49 @@ export async function commitBatch(
   timer.end('resolve');
   const fits = fittingOf(commands, targets, options.batchLinesMax);
   if (fits < submissions.length) {
-    const first = await commitBatch(options, submissions.slice(0, fits));
-    return [...first, ...(await commitBatch(options, submissions.slice(fits)))];
+    const first = await commitBatch(options, submissions.slice(0, fits), {
+      ...alone,
+      ahead: place.ahead,
+    });
+    const rest = await commitBatch(options, submissions.slice(fits), {
+      ...place,
+      ahead: undefined,
+    });
+    return [...first, ...rest];
   }
   const footprint = footprintOf(commands, targets);
   const lease = await options.locks?.hold(tenant, footprint.pairs);
   timer.end('lock');
+  // Not awaited: nothing waits for Redis here. It never rejects, and does something only once.
+  const release = () => void lease?.release();
+  const committing = (transaction: Transaction) => {
+    // Whoever is next begins while the COMMIT is on its way, and waits for it on the row locks.
+    release();
+    place.committing(transaction);
+  };
   try {
-    const plan = { tenant, footprint, targets, keys: submissions.map(({ key }) => key) };
-    const first = await attempt(options, { ...plan, catalogue: undefined }, submissions, timer);
+    const keys = submissions.map(({ key }) => key);
+    const plan = { tenant, footprint, targets, keys, catalogue: undefined };
+    const first = await attempt({ ...options, submissions, timer, committing }, plan, place.ahead);
     if ('settlements' in first) return first.settlements;
     // Rows are made in a transaction of their own, before any lock; then once more from the start.
     const catalogue = await makeLevels(database, tenant, first.missing);
-    const second = await attempt(options, { ...plan, catalogue }, submissions, timer);
+    const second = await attempt(
+      { ...options, submissions, timer, committing },
+      { ...plan, catalogue },
+    );
     if ('settlements' in second) return second.settlements;
     throw new Error('levels that were just made are missing');
   } finally {
-    // Not awaited: the answers need not wait for Redis. It never rejects.
-    void lease?.release();
+    release();
   }
+}
+
+/** One call of commitBatch, for its attempts. */
+interface Work extends CommitOptions {
+  readonly submissions: readonly Submission[];
+  readonly timer: StageTimer;
+  readonly committing: Place['committing'];
 }
 
 /**
@@ -91,20 +127,19 @@ function fittingOf(
 
 /** One transaction: committed, or rolled back because level rows have to be made first. */
 async function attempt(
-  options: CommitOptions,
+  work: Work,
   plan: Omit<LoadRequest, 'mode'>,
-  submissions: readonly Submission[],
-  timer: StageTimer,
+  ahead?: Transaction,
 ): Promise<{ settlements: Settlement[] } | { missing: Pair[] }> {
-  const transaction = await Transaction.open(options.database.writes);
+  const transaction = ahead?.follow() ?? (await Transaction.open(work.database.writes));
   try {
     const loaded = await loadStock(transaction, { ...plan, mode: 'lock' });
-    timer.end('load');
+    work.timer.end('load');
     if (loaded.missing.length > 0 && plan.catalogue === undefined) {
       await transaction.rollback();
       return { missing: loaded.missing };
     }
-    return { settlements: await decideAndCommit(options, transaction, loaded, submissions, timer) };
+    return { settlements: await decideAndCommit(work, transaction, loaded) };
   } catch (error) {
     await transaction.rollback();
     throw error;
@@ -112,11 +147,9 @@ async function attempt(
 }
 
 async function decideAndCommit(
-  options: CommitOptions,
+  { submissions, timer, committing, render, retentionMs, observer }: Work,
   transaction: Transaction,
   loaded: LoadedStock,
-  submissions: readonly Submission[],
-  timer: StageTimer,
 ): Promise<Settlement[]> {
   const { tenant } = loaded.stock;
   const { now, lapsedKeys } = loaded.context;
@@ -125,18 +158,19 @@ async function decideAndCommit(
     now,
   );
   const context = { now, recordedAt, nextId: () => uuidv7(recordedAt) };
-  const expiresAt = now + options.retentionMs;
-  const decide = { render: options.render, context, expiresAt };
+  const expiresAt = now + retentionMs;
+  const decide = { render, context, expiresAt };
   const { settlements, effects } = decideAll(loaded, submissions, decide);
   timer.end('decide');
   if (effects.postings.length === 0 && effects.records.length === 0) {
     await transaction.rollback();
   } else {
     const times = { recordedAt, now, expiresAt };
-    await transaction.commit(() => writeEffects(transaction, tenant, effects, lapsedKeys, times));
+    const write = () => writeEffects(transaction, tenant, effects, lapsedKeys, times);
+    await transaction.commit(write, () => committing(transaction));
   }
   timer.end('write');
-  options.observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
+  observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
   return settlements;
 }
 

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
 import { createLocks, memoryDriver } from '@onhand/lock';
-import { fateOf, pipelineRig, quantities, receipt } from '../testing/pipelineRig.ts';
+import {
+  fateOf,
+  pipelineRig,
+  quantities,
+  receipt,
+  waitingSessions,
+} from '../testing/pipelineRig.ts';
 import { pairResource } from './lockResource.ts';
 import { PairLocks } from './pairLocks.ts';
 
@@ -33,6 +40,24 @@ test('a batch holds its pairs while it commits and gives them back', async (t) =
     waitMs: 0,
   });
   await lease.release();
+});
+
+test('whoever is next has the pairs while the COMMIT is on its way', async (t) => {
+  const rig = await lockedRig(t, 60_000);
+  await rig.session.query(`
+    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_advisory_xact_lock_shared(1);
+      RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON movements DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW EXECUTE FUNCTION hold();
+    SELECT pg_advisory_lock(1)`);
+  const fate = fateOf(rig.pipeline.submit(receipt('k1')));
+  await waitFor('it commits', async () => (await waitingSessions(rig.session)) === 1);
+  const lease = await rig.locks.acquire([pairResource('demo', 'W1', 'A')], { waitMs: 0 });
+  await lease.release();
+  await rig.session.query('SELECT pg_advisory_unlock(1)');
+  assert.equal(await fate, '201');
 });
 
 test('a batch that fails gives its pairs back', async (t) => {

@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Settlement, Submission } from './batch.ts';
+import type { Transaction } from '../postgres/transaction.ts';
+import type { Recorded, Settlement, Submission } from './batch.ts';
 import type { CommitOptions } from './commitBatch.ts';
 import { linesOf } from './footprint.ts';
-import { settleBatch } from './settleBatch.ts';
+import { type FirstAttempt, settleBatch } from './settleBatch.ts';
 
 /** The queue is full, or the command waited in it too long; nothing was done. */
 export class OverloadedError extends Error {
@@ -16,8 +17,8 @@ export interface PipelineOptions extends CommitOptions {
   readonly queueCommandsMax: number;
   /** How long a command may wait before its batch begins. */
   readonly queueWaitMs: number;
-  /** Batches committing at once, each of another tenant: one database connection each. */
-  readonly batchesMax: number;
+  /** Tenants at work at once: one database connection each. */
+  readonly lanesMax: number;
 }
 
 interface Waiting {
@@ -29,8 +30,27 @@ interface Waiting {
 interface Lane {
   readonly tenant: string;
   waiting: Waiting[];
-  /** A lane is in line for a batch, or in one, or idle. */
-  state: 'idle' | 'ready' | 'committing';
+  /** A lane is in line for a place, or at work in one, or idle. */
+  state: 'idle' | 'ready' | 'working';
+  /** Batches in flight: one that commits, one that loads behind it, or both. */
+  inFlight: number;
+  /** The latest batch in flight. */
+  latest: Flight | undefined;
+  /** Batches in flight whose first attempt failed. */
+  failed: number;
+}
+
+/** A batch from its begin until it is settled. */
+interface Flight {
+  /** Set once its COMMIT is on its way: the next batch may follow on its connection. */
+  committing: Transaction | undefined;
+  /** The batch that followed. */
+  behind: Flight | undefined;
+  hasFailed: boolean;
+  /** Resolves when its first attempt is over. */
+  readonly tried: PromiseWithResolvers<void>;
+  /** Resolves when all of its commands are settled. */
+  readonly settled: PromiseWithResolvers<void>;
 }
 
 /** Answers that are written before replies of the database and of Redis are read again. */
@@ -42,9 +62,14 @@ const shedEveryMs = 250;
 /**
  * Gathers commands into batches and settles each command after its batch's COMMIT.
  *
- * Every tenant has a lane. While a lane's batch commits, its next commands gather; when it is done
- * they are the next batch. An idle lane commits a batch of one at once: nothing waits for company.
- * Lanes that are ready take turns for `batchesMax` places.
+ * Every tenant has a lane. While a lane's batch loads, its next commands gather; when its COMMIT is on
+ * its way they are the next batch, which begins behind that COMMIT on the same connection. So the
+ * database goes from one batch to the next by itself while the answers of the last are written, and a
+ * hot row passes on without a wait for this process. An idle lane commits a batch of one at once:
+ * nothing waits for company. Lanes that are ready take turns for `lanesMax` places.
+ *
+ * A batch whose first attempt fails lets the one behind it finish, and nobody follows until both are
+ * settled: what is tried again is alone on its connection.
  *
  * A command enters (`submit`), waits, is in a batch, and is settled exactly once: with its recorded
  * answer, or with an error that says that its key stays free.
@@ -53,8 +78,11 @@ export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #lanes = new Map<string, Lane>();
   readonly #ready: Lane[] = [];
+  /** Lanes whose next batch may follow one that commits. */
+  readonly #following = new Set<Lane>();
   readonly #shedding: NodeJS.Timeout;
-  #committing = 0;
+  /** Lanes at work. */
+  #working = 0;
   #answering = 0;
   #waiting = 0;
   #startScheduled = false;
@@ -75,16 +103,18 @@ export class Pipeline {
    * @returns the recorded answer, once it is committed
    * @throws OverloadedError, DatabaseUnavailableError: nothing recorded by this process
    */
-  async submit(submission: Submission): Promise<Exclude<Settlement, { readonly error: unknown }>> {
-    if (this.#closed) throw new OverloadedError('the service is stopping');
-    if (this.#waiting >= this.#options.queueCommandsMax) {
-      throw new OverloadedError('the queue of commands is full');
-    }
-    const settlement = await new Promise<Settlement>((settle) => {
+  submit(submission: Submission): Promise<Recorded> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new OverloadedError('the service is stopping');
+      if (this.#waiting >= this.#options.queueCommandsMax) {
+        throw new OverloadedError('the queue of commands is full');
+      }
+      const settle = (settlement: Settlement) => {
+        if ('error' in settlement) reject(settlement.error);
+        else resolve(settlement);
+      };
       this.#enqueue({ submission, since: performance.now(), settle });
     });
-    if ('error' in settlement) throw settlement.error;
-    return settlement;
   }
 
   /** Takes nothing new; resolves when everything that was taken is settled. */
@@ -99,12 +129,16 @@ export class Pipeline {
     const { tenant } = waiting.submission;
     let lane = this.#lanes.get(tenant);
     if (lane === undefined) {
-      lane = { tenant, waiting: [], state: 'idle' };
+      lane = { tenant, waiting: [], state: 'idle', inFlight: 0, latest: undefined, failed: 0 };
       this.#lanes.set(tenant, lane);
     }
     lane.waiting.push(waiting);
     this.#waiting += 1;
     if (lane.state === 'idle') this.#makeReady(lane);
+    else if (lane.latest?.committing !== undefined) {
+      this.#following.add(lane);
+      this.#scheduleStart();
+    }
   }
 
   #makeReady(lane: Lane): void {
@@ -124,33 +158,88 @@ export class Pipeline {
   }
 
   #startBatches(): void {
-    while (this.#committing < this.#options.batchesMax) {
+    for (const lane of this.#following) this.#follow(lane);
+    this.#following.clear();
+    while (this.#working < this.#options.lanesMax) {
       const lane = this.#ready.shift();
       if (lane === undefined) return;
       const batch = this.#take(lane);
-      if (batch.length === 0) this.#rest(lane);
-      else void this.#commit(lane, batch);
+      if (batch.length === 0) {
+        this.#rest(lane);
+      } else {
+        lane.state = 'working';
+        this.#working += 1;
+        void this.#run(lane, batch);
+      }
     }
   }
 
-  async #commit(lane: Lane, batch: readonly Waiting[]): Promise<void> {
-    lane.state = 'committing';
-    this.#committing += 1;
-    const settlements = await this.#settle(batch.map(({ submission }) => submission));
-    this.#committing -= 1;
+  /** Begins the lane's next batch behind the one that commits, unless other lanes wait for its place. */
+  #follow(lane: Lane): void {
+    if (lane.latest?.committing === undefined || lane.failed > 0) return;
+    if (this.#ready.length > 0 && this.#working >= this.#options.lanesMax) return;
+    const batch = this.#take(lane);
+    if (batch.length > 0) void this.#run(lane, batch);
+  }
+
+  async #run(lane: Lane, batch: readonly Waiting[]): Promise<void> {
+    const flight: Flight = {
+      committing: undefined,
+      behind: undefined,
+      hasFailed: false,
+      tried: Promise.withResolvers(),
+      settled: Promise.withResolvers(),
+    };
+    const ahead = lane.latest;
+    if (ahead !== undefined) ahead.behind = flight;
+    lane.latest = flight;
+    lane.inFlight += 1;
+    const settlements = await this.#settle(
+      batch.map(({ submission }) => submission),
+      this.#firstAttempt(lane, flight, ahead),
+    );
+    flight.tried.resolve();
+    flight.settled.resolve();
+    if (lane.latest === flight) lane.latest = undefined;
+    if (flight.hasFailed) lane.failed -= 1;
+    lane.inFlight -= 1;
     this.#answering += 1;
     // The next batch first: the database works on it while the answers of this one are written.
-    if (lane.waiting.length > 0) this.#makeReady(lane);
-    else this.#rest(lane);
-    this.#startBatches();
+    if (lane.inFlight === 0) this.#giveUpPlace(lane);
     await answer(batch, settlements);
     this.#answering -= 1;
     this.#resolveIfDrained();
   }
 
-  async #settle(submissions: readonly Submission[]): Promise<Settlement[]> {
+  #firstAttempt(lane: Lane, flight: Flight, ahead: Flight | undefined): FirstAttempt {
+    return {
+      place: {
+        ahead: ahead?.committing,
+        committing: (transaction) => {
+          flight.committing = transaction;
+          this.#follow(lane);
+        },
+      },
+      failed: async () => {
+        flight.hasFailed = true;
+        lane.failed += 1;
+        flight.tried.resolve();
+        await ahead?.settled.promise;
+        await flight.behind?.tried.promise;
+      },
+    };
+  }
+
+  #giveUpPlace(lane: Lane): void {
+    this.#working -= 1;
+    if (lane.waiting.length > 0) this.#makeReady(lane);
+    else this.#rest(lane);
+    this.#startBatches();
+  }
+
+  async #settle(submissions: readonly Submission[], first: FirstAttempt): Promise<Settlement[]> {
     try {
-      return await settleBatch(this.#options, submissions);
+      return await settleBatch(this.#options, submissions, first);
     } catch (error) {
       return submissions.map(() => ({ error }));
     }
@@ -198,7 +287,7 @@ export class Pipeline {
 
   #resolveIfDrained(): void {
     if (!this.#closed || this.#waiting > 0) return;
-    if (this.#committing === 0 && this.#answering === 0) this.#drained.resolve();
+    if (this.#working === 0 && this.#answering === 0) this.#drained.resolve();
   }
 }
 

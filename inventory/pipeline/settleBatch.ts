@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { failureOf } from '../postgres/failures.ts';
 import type { Settlement, Submission } from './batch.ts';
-import { type CommitOptions, commitBatch } from './commitBatch.ts';
+import { type CommitOptions, commitBatch, type Place } from './commitBatch.ts';
 
 /** The database, or the way to it, is gone; whether a command took effect may be unknown. */
 export class DatabaseUnavailableError extends Error {
@@ -22,19 +22,28 @@ const backoffMs = [10, 40, 160];
  */
 const retryUntilMs = 10_000;
 
+/** A batch's first attempt, among others of its lane. */
+export interface FirstAttempt {
+  readonly place: Place;
+  /** Awaited when it failed: whoever shared its connection goes first, and nobody joins them. */
+  failed(): Promise<void>;
+}
+
 /**
  * Settles every submission of a batch: commits it, retries what may pass, and splits what does not,
  * so that one poison command cannot fail its neighbours.
  *
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
  * as they fit in `retryUntilMs`; what is left then is unavailable, and the lane goes on.
+ * @param first where the first attempt stands; later ones, and parts, are alone on their connection
  */
 export async function settleBatch(
   options: CommitOptions,
   submissions: readonly Submission[],
+  first?: FirstAttempt,
   until = performance.now() + retryUntilMs,
 ): Promise<Settlement[]> {
-  const failed = await commitWithRetries(options, submissions, until);
+  const failed = await commitWithRetries(options, submissions, until, first);
   if ('settlements' in failed) return failed.settlements;
   if (failed.failure === 'unreachable') return unavailable(submissions, failed.error);
   if (submissions.length === 1) return [{ error: failed.error }];
@@ -43,7 +52,9 @@ export async function settleBatch(
   for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
     const isLate = performance.now() > until;
     settled.push(
-      ...(isLate ? unavailable(part, failed.error) : await settleBatch(options, part, until)),
+      ...(isLate
+        ? unavailable(part, failed.error)
+        : await settleBatch(options, part, undefined, until)),
     );
   }
   return settled;
@@ -58,14 +69,17 @@ async function commitWithRetries(
   options: CommitOptions,
   submissions: readonly Submission[],
   until: number,
+  first: FirstAttempt | undefined,
 ): Promise<
   { settlements: Settlement[] } | { error: unknown; failure: ReturnType<typeof failureOf> }
 > {
   for (let attempt = 1; ; attempt++) {
     try {
-      return { settlements: await commitBatch(options, submissions) };
+      const place = attempt === 1 ? first?.place : undefined;
+      return { settlements: await commitBatch(options, submissions, place) };
     } catch (error) {
       options.observer.batchFailed?.({ error, commands: submissions.length, attempt });
+      if (attempt === 1) await first?.failed();
       const failure = failureOf(error);
       if (failure === 'refused' || attempt === attemptsMax || performance.now() > until) {
         return { error, failure };

@@ -122,7 +122,7 @@ test('a batch that keeps failing is neither retried nor split once its time is o
     observer: { batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands) },
   };
   const many = ['k1', 'k2', 'k3', 'k4'].map((key) => receipt(key));
-  const settlements = await settleBatch(options, many, performance.now());
+  const settlements = await settleBatch(options, many, undefined, performance.now());
   assert.deepEqual(attempts, [4]);
   assert.deepEqual(
     settlements.map((each) => 'error' in each && (each.error as Error).name),

@@ -8,10 +8,15 @@ import type pg from 'pg';
  * A statement behind a failed one is refused by the server (25P02), and a COMMIT behind it becomes a
  * ROLLBACK. Wait for `begin` before the first write is issued: without a transaction every write
  * would stand alone.
+ *
+ * It is open, then ending once its COMMIT or ROLLBACK was sent, then ended. While it is ending the next
+ * one may `follow` it; the last on a connection gives the connection back.
  */
 export class Transaction {
   readonly #client: pg.PoolClient;
   readonly #begin: string;
+  #state: 'open' | 'ending' | 'ended' = 'open';
+  #isFollowed = false;
 
   private constructor(client: pg.PoolClient, begin: string) {
     this.#client = client;
@@ -30,6 +35,17 @@ export class Transaction {
   /** One snapshot for all statements, nothing written, no row locked. */
   static async openReadOnly(pool: pg.Pool): Promise<Transaction> {
     return new Transaction(await pool.connect(), 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  }
+
+  /**
+   * The next transaction, on the same connection: the server begins it right behind this one's COMMIT,
+   * whatever becomes of that, without a round trip in between.
+   * @returns undefined unless this one is ending and nothing follows it yet
+   */
+  follow(): Transaction | undefined {
+    if (this.#state !== 'ending' || this.#isFollowed) return undefined;
+    this.#isFollowed = true;
+    return new Transaction(this.#client, this.#begin);
   }
 
   /**
@@ -53,30 +69,43 @@ export class Transaction {
 
   /**
    * Commits behind the writes that `issue` issues; they and the COMMIT share one round trip.
+   * @param sent called when all of them are on their way; it must not throw
    * @throws the first error among them; nothing was written, unless the connection broke: then the
    *   outcome is unknown
    */
-  async commit(issue: () => readonly Promise<unknown>[]): Promise<void> {
+  async commit(issue: () => readonly Promise<unknown>[], sent = () => {}): Promise<void> {
     const [committed, writes] = this.pipelined(() => {
       const issued = issue();
       return [this.#client.query('COMMIT'), issued] as const;
     });
-    await Promise.all([...writes, committed]);
-    const { command } = await committed;
-    if (command !== 'COMMIT') throw new Error(`COMMIT was answered with ${command}`);
-    this.#client.release();
+    this.#state = 'ending';
+    sent();
+    try {
+      await Promise.all([...writes, committed]);
+      const { command } = await committed;
+      if (command !== 'COMMIT') throw new Error(`COMMIT was answered with ${command}`);
+    } finally {
+      await this.#end(committed);
+    }
+  }
+
+  /** Ends with nothing written. Does nothing once the COMMIT was sent: the server has ended it. */
+  async rollback(): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'ending';
+    await this.#end(this.#client.query('ROLLBACK'));
   }
 
   /**
-   * Gives the connection back with nothing written. A connection on which even the ROLLBACK fails
-   * is closed, and the server rolls back by itself.
+   * Waits for the last statement and gives the connection back, unless another transaction follows. A
+   * connection on which even that failed is closed, and the server rolls back by itself.
    */
-  async rollback(): Promise<void> {
-    try {
-      await this.#client.query('ROLLBACK');
-      this.#client.release();
-    } catch (error) {
-      this.#client.release(error instanceof Error ? error : true);
-    }
+  async #end(last: Promise<unknown>): Promise<void> {
+    const failure = await last.then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error : true),
+    );
+    this.#state = 'ended';
+    if (!this.#isFollowed) this.#client.release(failure);
   }
 }

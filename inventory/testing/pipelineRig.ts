@@ -57,7 +57,7 @@ export function addPipeline(t: Cleanup, url: string, options: RigOptions = {}) {
     batchLinesMax: 4_000,
     queueCommandsMax: 10_000,
     queueWaitMs: 5_000,
-    batchesMax: 4,
+    lanesMax: 4,
     ...options,
   });
   t.after(async () => {
