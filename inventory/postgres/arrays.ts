@@ -2,7 +2,11 @@
  * Array parameters of set-based statements, written as PostgreSQL array literals.
  *
  * `pg` would write the same text with several passes over each element; these run on every batch.
- * Source: PostgreSQL manual, 8.15.6 Array Input and Output Syntax.
+ *
+ * Statements take them apart by `unnest` in a select list, where all go in step. In FROM each would
+ * fill a tuplestore of its own, of 16 KB however short the array is: those of one write statement
+ * doubled what the writes of a single command cost.
+ * Source: PostgreSQL manual, 8.15.6 Array Input and Output Syntax, and SQL Functions Returning Sets.
  */
 
 const NEEDS_ESCAPE = /["\\]/;

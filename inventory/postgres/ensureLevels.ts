@@ -7,7 +7,7 @@ const statement = {
   text: `
     INSERT INTO levels (tenant_id, warehouse, product)
     SELECT $1, pair.warehouse, pair.product
-    FROM unnest($2::text[], $3::text[]) AS pair (warehouse, product)
+    FROM (SELECT unnest($2::text[]) AS warehouse, unnest($3::text[]) AS product) AS pair
     ORDER BY pair.warehouse, pair.product
     ON CONFLICT DO NOTHING`,
 };

@@ -7,7 +7,8 @@ const statement = {
   text: `
     UPDATE reservation_lines line
     SET expired = line.expired + lapsed.units
-    FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS lapsed (reservation_id, product, units)
+    FROM (SELECT unnest($2::uuid[]) AS reservation_id, unnest($3::text[]) AS product,
+                 unnest($4::bigint[]) AS units) AS lapsed
     CROSS JOIN LATERAL (
       SELECT ctid FROM reservation_lines
       WHERE tenant_id = $1 AND reservation_id = lapsed.reservation_id AND product = lapsed.product

@@ -12,11 +12,13 @@ export const insertMovements: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt'
                            hash)
     SELECT $1, $2::timestamptz, m.posting_id, m.position, m.warehouse, m.product, m.sequence,
            m.on_hand_change, m.reserved_change, m.on_hand, m.reserved, m.unit_cost,
-           substring($13::bytea FROM 32 * m.n::integer - 31 FOR 32)
-    FROM unnest($3::uuid[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
-      WITH ORDINALITY AS m (posting_id, position, warehouse, product, sequence, on_hand_change,
-                            reserved_change, on_hand, reserved, unit_cost, n)`,
+           substring($13::bytea FROM 32 * m.n - 31 FOR 32)
+    FROM (SELECT unnest($3::uuid[]) AS posting_id, unnest($4::integer[]) AS position,
+                 unnest($5::text[]) AS warehouse, unnest($6::text[]) AS product,
+                 unnest($7::bigint[]) AS sequence, unnest($8::bigint[]) AS on_hand_change,
+                 unnest($9::bigint[]) AS reserved_change, unnest($10::bigint[]) AS on_hand,
+                 unnest($11::bigint[]) AS reserved, unnest($12::text[]) AS unit_cost,
+                 generate_subscripts($4::integer[], 1) AS n) AS m`,
   values: ({ tenant, recordedAt, postings }) => {
     const ids: string[] = [];
     const positions: number[] = [];

@@ -8,9 +8,9 @@ export const insertPostings: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' 
   text: `
     INSERT INTO postings (tenant_id, recorded_at, posting_id, type, reference, note, occurred_at,
                           metadata, reason, reservation_id, reverses)
-    SELECT $1, $2::timestamptz, p.*
-    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::json[],
-                $9::text[], $10::uuid[], $11::uuid[]) AS p`,
+    SELECT $1, $2::timestamptz, unnest($3::uuid[]), unnest($4::text[]), unnest($5::text[]),
+           unnest($6::text[]), unnest($7::timestamptz[]), unnest($8::json[]), unnest($9::text[]),
+           unnest($10::uuid[]), unnest($11::uuid[])`,
   values: ({ tenant, recordedAt, postings }) => [
     tenant,
     recordedAt,

@@ -17,11 +17,12 @@ export const insertRecords: Operation<
     INSERT INTO idempotency_records (scope, created_at, expires_at, key, fingerprint, status,
                                      headers, body)
     SELECT $1, $2::timestamptz, $3::timestamptz, r.key,
-           substring($5::bytea FROM 32 * r.n::integer - 31 FOR 32), r.status, r.headers,
+           substring($5::bytea FROM 32 * r.n - 31 FOR 32), r.status, r.headers,
            substring($8::bytea FROM r.start FOR r.length)
-    FROM unnest($4::text[], $6::smallint[], string_to_array($7, E'\\x1f'), $9::integer[],
-                $10::integer[])
-      WITH ORDINALITY AS r (key, status, headers, start, length, n)`,
+    FROM (SELECT unnest($4::text[]) AS key, unnest($6::smallint[]) AS status,
+                 unnest(string_to_array($7, E'\\x1f')) AS headers, unnest($9::integer[]) AS start,
+                 unnest($10::integer[]) AS length,
+                 generate_subscripts($9::integer[], 1) AS n) AS r`,
   values: ({ tenant, decidedAt, expiresAt, records }) => {
     const sorted = records.toSorted((a, b) => (a.key < b.key ? -1 : 1));
     const { bytes, starts, lengths } = packBytes(sorted.map((r) => r.body));

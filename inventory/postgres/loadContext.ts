@@ -46,7 +46,7 @@ const statement = {
       (SELECT json_agg(json_build_array(line.reservation_id, line.warehouse, line.product,
                                         line.quantity - line.shipped - line.released - line.expired)
                        ORDER BY line.reservation_id, line.position)
-       FROM unnest($3::text[], $4::text[]) AS pair (warehouse, product)
+       FROM (SELECT unnest($3::text[]) AS warehouse, unnest($4::text[]) AS product) AS pair
        CROSS JOIN LATERAL (
          SELECT * FROM reservation_lines
          WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product

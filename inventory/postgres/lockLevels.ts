@@ -21,7 +21,7 @@ type Row = [string, string, number, number, number, string, number, boolean];
 const select = (lock: '' | 'FOR UPDATE') => `
     SELECT l.warehouse, l.product, l.on_hand, l.reserved, l.sequence, encode(l.hash, 'hex'),
            (extract(epoch FROM l.recorded_at) * 1000)::bigint, l.may_be_negative
-    FROM unnest($2::text[], $3::text[]) AS pair (warehouse, product)
+    FROM (SELECT unnest($2::text[]) AS warehouse, unnest($3::text[]) AS product) AS pair
     CROSS JOIN LATERAL (
       SELECT * FROM levels
       WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product

@@ -6,7 +6,7 @@ import type { Operation } from './operation.ts';
  * The levels that a batch has moved. The caller holds their locks.
  *
  * An upsert of rows that are there: each is found through the primary key, which no plan can change.
- * UPDATE … FROM unnest would let the planner read the tenant's levels once for every batch.
+ * UPDATE … FROM the arrays would let the planner read the tenant's levels once for every batch.
  */
 export const updateLevels: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' | 'levels'>> = {
   name: 'update-levels',
@@ -14,11 +14,11 @@ export const updateLevels: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' | 
     INSERT INTO levels (tenant_id, recorded_at, warehouse, product, on_hand, reserved, sequence,
                         hash, may_be_negative)
     SELECT $1, $2::timestamptz, new.warehouse, new.product, new.on_hand, new.reserved,
-           new.sequence, substring($8::bytea FROM 32 * new.n::integer - 31 FOR 32),
-           new.may_be_negative
-    FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $9::boolean[])
-      WITH ORDINALITY
-      AS new (warehouse, product, on_hand, reserved, sequence, may_be_negative, n)
+           new.sequence, substring($8::bytea FROM 32 * new.n - 31 FOR 32), new.may_be_negative
+    FROM (SELECT unnest($3::text[]) AS warehouse, unnest($4::text[]) AS product,
+                 unnest($5::bigint[]) AS on_hand, unnest($6::bigint[]) AS reserved,
+                 unnest($7::bigint[]) AS sequence, unnest($9::boolean[]) AS may_be_negative,
+                 generate_subscripts($5::bigint[], 1) AS n) AS new
     ON CONFLICT (tenant_id, warehouse, product) DO UPDATE
     SET on_hand = excluded.on_hand, reserved = excluded.reserved, sequence = excluded.sequence,
         hash = excluded.hash, may_be_negative = excluded.may_be_negative,

@@ -9,9 +9,8 @@ const reservationsStatement = {
   text: `
     INSERT INTO reservations (tenant_id, recorded_at, reservation_id, posting_id, warehouse,
                               reference, expires_at, closed)
-    SELECT $1, $2::timestamptz, r.*
-    FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[], $8::boolean[])
-      AS r
+    SELECT $1, $2::timestamptz, unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::text[]),
+           unnest($6::text[]), unnest($7::timestamptz[]), unnest($8::boolean[])
     ON CONFLICT (tenant_id, reservation_id) DO UPDATE
     SET expires_at = excluded.expires_at, closed = excluded.closed`,
 };
@@ -21,9 +20,9 @@ const linesStatement = {
   text: `
     INSERT INTO reservation_lines (tenant_id, reservation_id, position, warehouse, product,
                                    quantity, shipped, released, expires_at)
-    SELECT $1, line.*
-    FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-                $8::bigint[], $9::timestamptz[]) AS line
+    SELECT $1, unnest($2::uuid[]), unnest($3::integer[]), unnest($4::text[]), unnest($5::text[]),
+           unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]),
+           unnest($9::timestamptz[])
     ON CONFLICT (tenant_id, reservation_id, product) DO UPDATE
     SET shipped = excluded.shipped, released = excluded.released,
         expires_at = excluded.expires_at`,
