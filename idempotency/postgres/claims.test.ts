@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { createTestDatabase } from '@onhand/fixtures';
 import pg from 'pg';
 import type { Claim } from '../claims/claim-store.ts';
@@ -7,59 +7,61 @@ import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-sto
 import { postgresClaims } from './claims.ts';
 import { migrate } from './migrate.ts';
 
-const cleanups: (() => unknown)[] = [];
-let pool: pg.Pool;
-const query = (sql: string, params: unknown[]) => pool.query(sql, params);
-before(async () => {
-  const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-  pool = new pg.Pool({ connectionString: url, max: 4 });
-  cleanups.push(() => pool.end());
-  await migrate(query, { claims: true });
-});
-after(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
-
-/** A key whose answer was damaged after it was stored. */
-async function damaged(): Promise<Claim> {
-  const claim = claimOf(newKey());
-  const store = postgresClaims(query);
-  await store.claim(claim, leaseMs);
-  await store.complete(claim, record, leaseMs);
-  await query(`UPDATE idempotency_claims SET answer = 'ik9r' WHERE key = $1`, [claim.key]);
-  return { ...claim, owner: newOwner() };
-}
-
-test('a stored answer that cannot be read does not block its key where records decide', async () => {
-  const claim = await damaged();
-  const store = postgresClaims(query);
-  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
-  assert.equal(await store.complete(claim, record, leaseMs), true);
-  assert.deepEqual(await store.peek(claim.scope, claim.key), { state: 'completed', record });
-});
-
-test('a stored answer that cannot be read is never run again where it is the only memory', async () => {
-  const claim = await damaged();
-  const store = postgresClaims(query);
-  store.keepUntilExpiry?.();
-  await assert.rejects(store.claim(claim, leaseMs), /cannot be read.* until it expires/);
-  await assert.rejects(store.claim(claim, leaseMs), /cannot be read.* until it expires/);
-  await query(`UPDATE idempotency_claims SET lease_until = now() WHERE key = $1`, [claim.key]);
-  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
-});
-
-test('an answer that replaced the unreadable one is not discarded', async () => {
-  const claim = await damaged();
-  const store = postgresClaims(async (sql, params) => {
-    // Between the look at the damaged answer and its removal another process completes the key.
-    if (sql.includes('DELETE')) {
-      const other = postgresClaims(query);
-      const quick = { ...claim, owner: newOwner() };
-      await query(`DELETE FROM idempotency_claims WHERE key = $1`, [claim.key]);
-      await other.claim(quick, leaseMs);
-      await other.complete(quick, record, leaseMs);
-    }
-    return query(sql, params);
+describe('claims in PostgreSQL', () => {
+  const cleanups: (() => unknown)[] = [];
+  let pool: pg.Pool;
+  const query = (sql: string, params: unknown[]) => pool.query(sql, params);
+  before(async () => {
+    const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
+    pool = new pg.Pool({ connectionString: url, max: 4 });
+    cleanups.push(() => pool.end());
+    await migrate(query, { claims: true });
   });
-  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record });
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  /** A key whose answer was damaged after it was stored. */
+  async function damaged(): Promise<Claim> {
+    const claim = claimOf(newKey());
+    const store = postgresClaims(query);
+    await store.claim(claim, leaseMs);
+    await store.complete(claim, record, leaseMs);
+    await query(`UPDATE idempotency_claims SET answer = 'ik9r' WHERE key = $1`, [claim.key]);
+    return { ...claim, owner: newOwner() };
+  }
+
+  test('a stored answer that cannot be read does not block its key where records decide', async () => {
+    const claim = await damaged();
+    const store = postgresClaims(query);
+    assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
+    assert.equal(await store.complete(claim, record, leaseMs), true);
+    assert.deepEqual(await store.peek(claim.scope, claim.key), { state: 'completed', record });
+  });
+
+  test('a stored answer that cannot be read is never run again where it is the only memory', async () => {
+    const claim = await damaged();
+    const store = postgresClaims(query);
+    store.keepUntilExpiry?.();
+    await assert.rejects(store.claim(claim, leaseMs), /cannot be read.* until it expires/);
+    await assert.rejects(store.claim(claim, leaseMs), /cannot be read.* until it expires/);
+    await query(`UPDATE idempotency_claims SET lease_until = now() WHERE key = $1`, [claim.key]);
+    assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
+  });
+
+  test('an answer that replaced the unreadable one is not discarded', async () => {
+    const claim = await damaged();
+    const store = postgresClaims(async (sql, params) => {
+      // Between the look at the damaged answer and its removal another process completes the key.
+      if (sql.includes('DELETE')) {
+        const other = postgresClaims(query);
+        const quick = { ...claim, owner: newOwner() };
+        await query(`DELETE FROM idempotency_claims WHERE key = $1`, [claim.key]);
+        await other.claim(quick, leaseMs);
+        await other.complete(quick, record, leaseMs);
+      }
+      return query(sql, params);
+    });
+    assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record });
+  });
 });
