@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { bodyOf, isJson, readBody } from '../http/body.ts';
 import { exchange, requestLine, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
+import { readParsedBody } from '../http/parsed-body.ts';
 import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
 
 /** The part of an Express request that is used here. */
@@ -43,7 +43,11 @@ async function protect(
   const line = requestLine(req, req.originalUrl);
   let incoming: Incoming;
   try {
-    incoming = { ...line, body: await readParsedBody(protection, req), scope };
+    incoming = {
+      ...line,
+      body: await readParsedBody(req, protection.settings.bodyBytesMax),
+      scope,
+    };
   } catch (error) {
     if (sendProblem(res, error)) return;
     throw error;
@@ -52,21 +56,4 @@ async function protect(
     req.idempotency = idempotency;
     next();
   });
-}
-
-async function readParsedBody(
-  protection: Protection<ExpressRequest>,
-  req: ExpressRequest,
-): Promise<Incoming['body']> {
-  const hasBody = req.headers['transfer-encoding'] || Number(req.headers['content-length']) > 0;
-  if (!hasBody) return undefined;
-  const contentType = req.headers['content-type'];
-  const { body } = req;
-  if (body instanceof Uint8Array) return { raw: body };
-  if (typeof body === 'string' && !isJson(contentType)) return { raw: Buffer.from(body) };
-  if (body !== undefined) return { json: body };
-  const bytes = await readBody(req, protection.settings.bodyBytesMax);
-  // `_body` is how Express parsers tell each other that the stream was read.
-  Object.assign(req, { body: bytes, _body: true });
-  return bodyOf(bytes, contentType);
 }

@@ -86,3 +86,21 @@ test('a reply written past Fastify is recorded as well', async (t) => {
   assert.deepEqual([second.statusCode, second.body], [202, 'run 1']);
   assert.equal(second.headers['idempotent-replayed'], 'true');
 });
+
+test('an answer that cannot be written fails its request, not the process', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  app.register(fastifyIdempotency, { ...settings, onProtected: () => {} });
+  // As libraries do that add a header at the last moment.
+  app.addHook('onRequest', async (_, { raw }) => {
+    const { writeHead } = raw;
+    raw.writeHead = () => {
+      raw.writeHead = writeHead;
+      throw new Error('on purpose');
+    };
+  });
+  app.post('/things', async () => ({ done: true }));
+  const headers = { 'idempotency-key': 'k' };
+  const sent = await app.inject({ method: 'POST', url: '/things', headers });
+  assert.equal(sent.statusCode, 500);
+});

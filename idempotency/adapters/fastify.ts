@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Answer } from '../answer.ts';
 import { isJson, readBytes } from '../http/body.ts';
 import { Capture } from '../http/capture.ts';
-import { requestLine, sendProblem } from '../http/node-exchange.ts';
+import { requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
 import {
@@ -98,7 +98,7 @@ async function protect(
     };
     protection.answer(incoming, run).then(
       (outcome) => {
-        if (capture) capture.send(outcome);
+        if (capture) sendCaptured(request, reply, capture, outcome);
         else if ('recorded' in outcome) resolve(sendRecorded(reply, outcome));
       },
       (error) => {
@@ -133,6 +133,19 @@ function payloadOf({ headers, body }: Answer): string | Buffer {
   return text ? body.toString() : body;
 }
 
+function sendCaptured(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  capture: Capture,
+  outcome: Outcome,
+): void {
+  try {
+    capture.send(outcome);
+  } catch (error) {
+    fail(request, reply, capture, error);
+  }
+}
+
 /** Fastify counts the reply as sent, so this answers below it. */
 function fail(
   request: FastifyRequest,
@@ -140,12 +153,10 @@ function fail(
   capture: Capture,
   error: unknown,
 ): void {
-  request.log.error({ err: error }, 'the answer could not be recorded');
+  request.log.error({ err: error }, 'the answer could not be recorded or sent');
   capture.restore();
   capture.forgetHeaders();
-  if (sendProblem(reply.raw, error)) return;
-  if (!reply.raw.headersSent) reply.raw.writeHead(500);
-  reply.raw.end();
+  if (!sendProblem(reply.raw, error)) sendFailure(reply.raw);
 }
 
 async function bodyOfRequest(

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import { honoIdempotency } from './hono.ts';
 
@@ -28,4 +32,29 @@ test('what other middleware adds to a recorded answer is in neither answer', asy
   }
   assert.deepEqual(answers[0], answers[1]);
   assert.equal(answers[0]?.type, 'application/json; charset=utf-8');
+});
+
+test('a body that other middleware read counts as well', async (t) => {
+  const idempotency = honoIdempotency({ singleTenant: true });
+  t.after(() => idempotency.close());
+  const web = new Hono();
+  web.use(async (c, next) => {
+    await c.req.json();
+    return next();
+  }, idempotency);
+  web.post('/things', async (c) => c.json(await c.req.json(), 201));
+  const server = serve({ fetch: web.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/things`;
+  const send = (json: object) =>
+    fetch(url, {
+      method: 'POST',
+      headers: { 'idempotency-key': 'k', 'content-type': 'application/json', connection: 'close' },
+      body: JSON.stringify(json),
+    });
+  const first = await send({ a: 1 });
+  assert.deepEqual([first.status, await first.json()], [201, { a: 1 }]);
+  const [again, other] = [await send({ a: 1 }), await send({ a: 2 })];
+  assert.deepEqual([again.headers.get('idempotent-replayed'), other.status], ['true', 422]);
 });

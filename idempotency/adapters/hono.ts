@@ -29,9 +29,12 @@ export function honoIdempotency(options: ProtectionOptions<Context>): HonoIdempo
     try {
       return await protect(protection, c, next);
     } catch (error) {
+      // Hono would put the headers of the handler's answer on what is answered instead of it.
+      c.res = undefined;
       const problem = problemOf(error);
       if (!problem) throw error;
-      return new Response(problem.body, problem);
+      c.res = new Response(problem.body, problem);
+      return undefined;
     }
   };
   return Object.assign(middleware, { close: () => protection.close() });
@@ -100,6 +103,8 @@ function bodyInit(status: number, body: Buffer): Uint8Array<ArrayBuffer> | null 
 
 /** Reads the body up to the limit and gives the handler a request that has it still. */
 async function readRequest(c: Context, bytesMax: number): Promise<Buffer> {
+  // Other middleware read it; Hono keeps what it read.
+  if (c.req.raw.bodyUsed) return Buffer.from(await c.req.arrayBuffer());
   if (!c.req.raw.body) return Buffer.alloc(0);
   if (Number(c.req.header('content-length')) > bytesMax) throw new BodyTooLarge(bytesMax);
   const { bytes, rest } = await readUpTo(c.req.raw.body, bytesMax);

@@ -2,8 +2,9 @@ import type { ServerResponse } from 'node:http';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { NEVER, type Observable } from 'rxjs';
 import { isJson } from '../http/body.ts';
-import { exchange, requestLine } from '../http/node-exchange.ts';
+import { exchange, requestLine, sendFailure } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
+import { readParsedBody } from '../http/parsed-body.ts';
 import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
 
 /** The part of an Express or Fastify request, as Nest hands it out, that is used here. */
@@ -21,7 +22,8 @@ type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unkn
  * Idempotency as a NestJS 11 interceptor, on Express or Fastify: global, on a controller or a route.
  *
  * Guards run before it, pipes after it: a body that a pipe refuses (400) frees its key again.
- * Handlers find `request.idempotency`.
+ * Handlers find `request.idempotency`. On Express a body that no parser read is read here, up to
+ * `bodyBytesMax`, and left in `request.body` as a Buffer.
  */
 export class IdempotencyInterceptor implements NestInterceptor {
   private readonly protection: Protection<NestRequest>;
@@ -38,7 +40,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const response = http.getResponse<NestResponse>();
     const scope = await this.protection.settings.scope(request);
     const line = requestLine(raw, request.originalUrl);
-    const incoming = { ...line, body: bodyOfRequest(request), scope };
+    const incoming = { ...line, body: await this.bodyOf(request), scope };
     const started = Promise.withResolvers<'running'>();
     const answered = exchange(
       this.protection,
@@ -52,12 +54,19 @@ export class IdempotencyInterceptor implements NestInterceptor {
     // Until the handler starts Nest may still answer an error; after that the exchange does.
     const early = await Promise.race([started.promise, answered]);
     if (early === 'running') {
-      answered.catch(() => response.destroy?.());
+      answered.catch(() => sendFailure(response.raw ?? response));
       return next.handle();
     }
     // Answered below Nest, which must not answer again.
     response.hijack?.();
     return NEVER;
+  }
+
+  private bodyOf(request: NestRequest): Incoming['body'] | Promise<Incoming['body']> {
+    // Fastify has read and parsed every body, or refused it.
+    if (request.raw) return bodyOfRequest(request);
+    const { bodyBytesMax } = this.protection.settings;
+    return readParsedBody(request as unknown as ServerResponse['req'], bodyBytesMax);
   }
 
   /** Nest calls this when the application closes. */

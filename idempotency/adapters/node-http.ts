@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { bodyOf, readBody } from '../http/body.ts';
-import { exchange, requestLine, sendProblem } from '../http/node-exchange.ts';
+import { exchange, requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { Protection, type RequestIdempotency } from '../http/protection.ts';
 
@@ -52,8 +52,6 @@ async function serve(
       handler(req, res, { body, idempotency }),
     );
   } catch (error) {
-    if (sendProblem(res, error)) return;
-    if (!res.headersSent) res.writeHead(500);
-    res.end();
+    if (!sendProblem(res, error)) sendFailure(res);
   }
 }

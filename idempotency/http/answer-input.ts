@@ -1,3 +1,4 @@
+import { validateHeaderValue } from 'node:http';
 import { type Answer, headersToRecord } from '../answer.ts';
 
 /** An answer as a handler states it. */
@@ -8,15 +9,25 @@ export interface AnswerInput {
   body?: unknown;
 }
 
-/** The exact bytes and headers that will be sent and repeated. */
+/**
+ * The exact bytes and headers that will be sent and repeated.
+ *
+ * @throws when no response could have this status or these headers: recorded, it would have to be
+ * sent for as long as the record is kept
+ */
 export function toAnswer(input: AnswerInput, allowed: readonly string[]): Answer {
+  const { status } = input;
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new RangeError(`An answer cannot have the status ${status}.`);
+  }
   const headers = headersToRecord(input.headers ?? {}, allowed);
+  for (const name in headers) validateHeaderValue(name, headers[name] as string);
   const { body } = input;
-  if (body === undefined) return { status: input.status, headers, body: Buffer.alloc(0) };
-  if (typeof body === 'string') return { status: input.status, headers, body: Buffer.from(body) };
+  if (body === undefined) return { status, headers, body: Buffer.alloc(0) };
+  if (typeof body === 'string') return { status, headers, body: Buffer.from(body) };
   if (body instanceof Uint8Array) {
-    return { status: input.status, headers, body: Buffer.from(body) };
+    return { status, headers, body: Buffer.from(body) };
   }
   headers['content-type'] ??= 'application/json; charset=utf-8';
-  return { status: input.status, headers, body: Buffer.from(JSON.stringify(body)) };
+  return { status, headers, body: Buffer.from(JSON.stringify(body)) };
 }

@@ -16,6 +16,8 @@ export async function readBody(req: IncomingMessage, bytesMax: number): Promise<
 
 /** All bytes of a stream. @throws BodyTooLarge before more than `bytesMax` are kept */
 export async function readBytes(stream: Readable, bytesMax: number): Promise<Buffer> {
+  // No event would ever come.
+  if (stream.readableEnded) throw new Error('The body was read before, and left nowhere.');
   const chunks: Buffer[] = [];
   let bytes = 0;
   // Not `for await`: leaving that early would destroy the connection and lose the 413.

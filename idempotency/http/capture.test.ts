@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
-import { test } from 'node:test';
+import { once } from 'node:events';
+import { createServer, type RequestListener, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import express from 'express';
+import { expressIdempotency } from '../adapters/express.ts';
+import { type NodeHandler, nodeIdempotency } from '../adapters/node-http.ts';
 import { ModelApp } from '../testing/model-app.ts';
 import { expressServer, fastifyServer, nestOnExpress, nodeServer } from '../testing/servers.ts';
 
@@ -22,4 +27,137 @@ for (const [name, start] of Object.entries(servers)) {
     const again = await fetch(`${server.url}/silent`, { method: 'POST', headers, body: '{}' });
     assert.deepEqual([again.status, await again.json()], [201, { run: 2 }]);
   });
+}
+
+for (const [name, start] of Object.entries({ nodeServer, expressServer, fastifyServer })) {
+  test(`neither the first answer nor the repeat of a 204 has a length: ${name}`, async (t) => {
+    const server = await start(new ModelApp(), {});
+    t.after(() => server.close());
+    for (let i = 0; i < 2; i++) {
+      const sent = await post(`${server.url}/no-content`);
+      assert.equal(sent.status, 204);
+      assert.equal(sent.headers.get('content-length'), null, i === 0 ? 'first' : 'repeat');
+      assert.equal(sent.headers.get('location'), '/things/1');
+    }
+  });
+}
+
+test('a handler may wait for each part to be written', async (t) => {
+  const url = await serve(t, {}, async (_, res) => {
+    for (const part of ['a', 'b']) await new Promise((resolve) => res.write(part, resolve));
+    res.end('c');
+  });
+  const [first, second] = [await post(url), await post(url)];
+  assert.deepEqual([first.text, second.text], ['abc', 'abc']);
+  assert.equal(second.headers.get('idempotent-replayed'), 'true');
+});
+
+test('a handler that fails after its answer is answered as it said', async (t) => {
+  const url = await serve(t, {}, async (_, res) => {
+    res.writeHead(201, { 'content-type': 'text/plain' });
+    res.end('done');
+    throw new Error('on purpose');
+  });
+  const [first, second] = [await post(url), await post(url)];
+  assert.deepEqual([first.status, first.text], [201, 'done']);
+  assert.deepEqual([second.status, second.text], [201, 'done']);
+});
+
+test('an error handler that answers once more changes nothing: Express', async (t) => {
+  const idempotency = expressIdempotency({ singleTenant: true });
+  t.after(() => idempotency.close());
+  const web = express();
+  web.use(idempotency);
+  web.post('/', (_, res) => {
+    res.status(201).location('/things/1').send('done');
+    throw new Error('on purpose');
+  });
+  const answerAgain: express.ErrorRequestHandler = (_error, _req, res, _next) => {
+    res.status(500).removeHeader('location');
+    res.json({ code: 'internal', longer: 'than the answer' });
+  };
+  web.use(answerAgain);
+  const url = await listen(t, web);
+  for (let i = 0; i < 2; i++) {
+    const { status, text, headers } = await post(url);
+    assert.deepEqual([status, text, headers.get('location')], [201, 'done', '/things/1']);
+    assert.match(headers.get('content-type') ?? '', /^text\/html/);
+  }
+});
+
+test('a handler that fails within an answer too large to keep cuts it', async (t) => {
+  const url = await serve(t, { answerBytesMax: 10 }, async (_, res) => {
+    res.write('more than can be kept');
+    throw new Error('on purpose');
+  });
+  // Depending on how much of it arrived before the end.
+  await assert.rejects(post(url), /fetch failed|terminated/);
+});
+
+test('what Node would refuse fails the handler, not the replays', async (t) => {
+  const mistakes: NodeHandler[] = [
+    (_, res) => void res.writeHead(201, { location: '/\u2603' }).end(),
+    (_, res) => {
+      res.statusCode = 42;
+      res.end();
+    },
+  ];
+  for (const mistake of mistakes) {
+    let runs = 0;
+    const url = await serve(t, {}, (req, res, context) => {
+      if (++runs === 1) return mistake(req, res, context);
+      res.statusCode = 201;
+      res.end();
+    });
+    assert.deepEqual([(await post(url)).status, (await post(url)).status], [500, 201]);
+  }
+});
+
+test('a body that other middleware read and left nowhere is refused: Express', async (t) => {
+  const idempotency = expressIdempotency({ singleTenant: true });
+  t.after(() => idempotency.close());
+  const web = express();
+  web.use(async (req, _res, next) => {
+    await req.toArray();
+    next();
+  });
+  web.use(idempotency);
+  const failed: express.ErrorRequestHandler = (error, _req, res, _next) => {
+    res.status(500).send(error.message);
+  };
+  web.use(failed);
+  const { status, text } = await post(await listen(t, web), 'a body');
+  assert.deepEqual([status, text], [500, 'The body was read before, and left nowhere.']);
+});
+
+async function serve(
+  t: TestContext,
+  options: { answerBytesMax?: number },
+  handler: NodeHandler,
+): Promise<string> {
+  const idempotency = nodeIdempotency({ singleTenant: true, ...options });
+  t.after(() => idempotency.close());
+  return listen(t, idempotency.protect(handler));
+}
+
+async function listen(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+async function post(url: string, body?: string) {
+  const headers = { 'idempotency-key': 'k' };
+  const sent = await fetch(url, {
+    method: 'POST',
+    headers,
+    ...(body !== undefined && { body }),
+    signal: AbortSignal.timeout(3_000),
+  });
+  return { status: sent.status, headers: sent.headers, text: await sent.text() };
 }

@@ -1,4 +1,4 @@
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { type OutgoingHttpHeaders, type ServerResponse, validateHeaderValue } from 'node:http';
 import type { Answer } from '../answer.ts';
 import type { Captured, Outcome } from './protection.ts';
 
@@ -6,7 +6,8 @@ import type { Captured, Outcome } from './protection.ts';
  * Holds a response back until it is known whether and how it is recorded.
  *
  * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all seen.
- * An answer that outgrows `answerBytesMax` is let through as it comes.
+ * An answer that outgrows `answerBytesMax` is let through as it comes. The first `end` counts: what an
+ * error handler answers after it is dropped, as Node would refuse it on a response that was sent.
  */
 export class Capture {
   /** Resolves when the handler ended its response or outgrew the limit. */
@@ -19,8 +20,11 @@ export class Capture {
   private readonly originals: Pick<ServerResponse, 'writeHead' | 'write' | 'end' | 'flushHeaders'>;
   private readonly chunks: Buffer[] = [];
   private readonly callbacks: (() => void)[] = [];
-  private readonly extra: OutgoingHttpHeaders = {};
+  private extra: OutgoingHttpHeaders = {};
   private bytes = 0;
+  private ended = false;
+  /** Something answered again, and may have changed the headers. */
+  private answeredAgain = false;
   private settled = false;
   private resolve!: (captured: Captured) => void;
   private reject!: (error: Error) => void;
@@ -48,7 +52,7 @@ export class Capture {
   /** Sends what the outcome says, for real. */
   send(outcome: Outcome): void {
     const { res } = this;
-    if (!this.settled) this.restore();
+    this.restore();
     if ('recorded' in outcome) {
       this.forgetHeaders();
       sendRecorded(res, outcome);
@@ -57,6 +61,10 @@ export class Capture {
     const { fresh, answer } = outcome;
     // Outgrown: it is already on its way.
     if (!fresh.body) return;
+    if (this.answeredAgain) {
+      this.forgetHeaders();
+      this.extra = { ...(fresh.headers as OutgoingHttpHeaders) };
+    }
     if (answer) this.forgetUnrecorded(answer);
     const headers = answer ? { ...this.extra, ...answer.headers } : this.extra;
     const body = answer?.body ?? fresh.body;
@@ -71,6 +79,8 @@ export class Capture {
 
   /** Gives the response back untouched, for an error answer. */
   restore(): void {
+    // Once: what wraps the response may have taken itself off it since.
+    if (this.settled) return;
     this.settled = true;
     // Assigned, not deleted: a response without its hidden class is slow in everything that follows.
     Object.assign(this.res, this.originals);
@@ -79,6 +89,7 @@ export class Capture {
 
   /** A handler that failed may have set a cookie or a location that the replay must not carry. */
   forgetHeaders(): void {
+    if (this.res.headersSent) return;
     for (const name of this.res.getHeaderNames()) this.res.removeHeader(name);
     for (const [name, value] of Object.entries(this.before)) {
       if (value !== undefined) this.res.setHeader(name, value);
@@ -95,16 +106,21 @@ export class Capture {
   }
 
   private readonly writeHead = (status: number, ...rest: unknown[]): ServerResponse => {
+    if (this.ended) return this.res;
     this.res.statusCode = status;
     const headers = rest.at(-1);
     if (Array.isArray(headers)) this.addPairs(headers);
     else if (typeof headers === 'object' && headers !== null) {
-      for (const [name, value] of Object.entries(headers)) this.extra[name.toLowerCase()] = value;
+      for (const [name, value] of Object.entries(headers)) this.addHeader(name, value);
     }
     return this.res;
   };
 
   private readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    const written = rest.find((value) => typeof value === 'function');
+    // Or a handler that waits for it would never come to its end.
+    if (written) process.nextTick(written as () => void);
+    if (this.ended) return true;
     this.add(chunk, rest);
     if (this.bytes > this.bytesMax) this.letThrough();
     return true;
@@ -112,6 +128,16 @@ export class Capture {
 
   private readonly end = (...args: unknown[]): ServerResponse => {
     const [chunk, ...rest] = typeof args[0] === 'function' ? [undefined, ...args] : args;
+    const callback = rest.find((value) => typeof value === 'function');
+    if (callback) this.callbacks.push(callback as () => void);
+    if (this.ended) {
+      this.answeredAgain = true;
+      return this.res;
+    }
+    const { statusCode } = this.res;
+    if (statusCode < 200 || statusCode > 999) {
+      throw new RangeError(`An answer cannot have the status ${statusCode}.`);
+    }
     this.add(chunk, rest);
     if (this.bytes > this.bytesMax) {
       this.letThrough();
@@ -119,14 +145,13 @@ export class Capture {
     }
     const headers = { ...this.res.getHeaders(), ...this.extra };
     const body = this.chunks.length === 1 ? (this.chunks[0] as Buffer) : Buffer.concat(this.chunks);
-    this.restore();
+    this.ended = true;
+    this.res.off('close', this.onClose);
     this.resolve({ status: this.res.statusCode, headers, body });
     return this.res;
   };
 
   private add(chunk: unknown, rest: unknown[]): void {
-    const callback = rest.find((value) => typeof value === 'function');
-    if (callback) this.callbacks.push(callback as () => void);
     if (chunk === undefined || chunk === null) return;
     const encoding = typeof rest[0] === 'string' ? (rest[0] as BufferEncoding) : 'utf8';
     const bytes =
@@ -138,8 +163,14 @@ export class Capture {
   private addPairs(pairs: readonly unknown[]): void {
     const flat = pairs.flat();
     for (let i = 0; i < flat.length; i += 2) {
-      this.extra[String(flat[i]).toLowerCase()] = flat[i + 1] as string;
+      this.addHeader(String(flat[i]), flat[i + 1]);
     }
+  }
+
+  /** Refuses at once what Node would, since the handler could not be told once it is recorded. */
+  private addHeader(name: string, value: unknown): void {
+    validateHeaderValue(name, value as string);
+    this.extra[name.toLowerCase()] = value as string;
   }
 
   private letThrough(): void {
@@ -168,12 +199,12 @@ export function sendRecorded(
   res: ServerResponse,
   { recorded, replayed }: Extract<Outcome, { recorded: unknown }>,
 ): void {
-  res.writeHead(recorded.status, {
-    ...recorded.headers,
-    'content-length': recorded.body.length,
-    ...(replayed && { 'idempotent-replayed': 'true' }),
-  });
-  endWith(res, recorded.body);
+  const { status, body } = recorded;
+  // A 204 must not have a length (RFC 9110, 8.6); a 304 would tell the one of what it stands for.
+  const length = status !== 204 && status !== 304 && { 'content-length': body.length };
+  const mark = replayed && { 'idempotent-replayed': 'true' };
+  res.writeHead(status, { ...recorded.headers, ...length, ...mark });
+  endWith(res, body);
 }
 
 /** Largest body that is sent as a string, in bytes. */

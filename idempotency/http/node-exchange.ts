@@ -32,6 +32,8 @@ export async function exchange<Request>(
     const outcome = await protection.answer(incoming, async (idempotency) => {
       capture = new Capture(res, protection.settings);
       const running = (async () => start(idempotency))();
+      // Nobody else would end an answer that is on its way already.
+      running.catch(() => res.headersSent && cut(res));
       return Promise.race([capture.captured, running.then(() => (capture as Capture).captured)]);
     });
     if (capture) capture.send(outcome);
@@ -43,6 +45,21 @@ export async function exchange<Request>(
     }
     if (!sendProblem(res, error)) throw error;
   }
+}
+
+/** Answers 500, or cuts the answer that has begun: its client must not take it for whole. */
+export function sendFailure(res: ServerResponse): void {
+  if (res.headersSent) {
+    cut(res);
+    return;
+  }
+  const problem = { type: 'about:blank', title: 'Internal Server Error', status: 500 };
+  res.writeHead(500, { 'content-type': 'application/problem+json' });
+  res.end(JSON.stringify(problem));
+}
+
+function cut(res: ServerResponse): void {
+  if (!res.writableEnded) res.destroy();
 }
 
 /** @returns false when the error is none of this package's, or the response has begun */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClaimStore } from '../claims/claim-store.ts';
+import { ClaimsUnavailable } from '../errors.ts';
 import { redisClaims } from '../redis/claims.ts';
 import { RedisServer } from '../testing/redis-server.ts';
 import { type Captured, type Incoming, Protection } from './protection.ts';
@@ -48,6 +49,18 @@ test('it runs unprotected only when told to fail open', async (t) => {
   assert.deepEqual(outcome, { fresh: captured });
   const query = async () => assert.fail('must not start');
   assert.throws(() => new Protection({ singleTenant: true, query, failOpen: true }), /failOpen/);
+});
+
+test('a handler whose own layer is unavailable is not run a second time', async (t) => {
+  const protection = new Protection({ singleTenant: true, failOpen: true });
+  t.after(() => protection.close());
+  let runs = 0;
+  const outcome = protection.answer(incoming, async () => {
+    runs++;
+    throw new ClaimsUnavailable(new Error('of another service'));
+  });
+  await assert.rejects(outcome, ClaimsUnavailable);
+  assert.equal(runs, 1);
 });
 
 test('whose keys they are must be said, and must be a string', async (t) => {

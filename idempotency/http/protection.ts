@@ -105,7 +105,9 @@ export class Protection<Request = unknown> {
     const print = fingerprintOf(incoming);
     const request = { scope: incoming.scope, key, fingerprint: print };
     let fresh: Captured | undefined;
+    let handled = false;
     const capture = async (context: RequestIdempotency) => {
+      handled = true;
       fresh = await handle(context);
       return fresh;
     };
@@ -119,7 +121,9 @@ export class Protection<Request = unknown> {
       if (fresh && sent && !replayed) return { fresh, answer };
       return { recorded: answer, replayed };
     } catch (error) {
-      if (!(error instanceof ClaimsUnavailable) || !this.settings.failOpen) throw error;
+      const open = error instanceof ClaimsUnavailable && this.settings.failOpen;
+      // A handler may throw the like itself, of a layer that it calls.
+      if (!open || handled) throw error;
       return { fresh: await handle(undefined) };
     }
   }

@@ -223,6 +223,74 @@ export function adapterSuite(name: string, start: StartServer, database: () => p
       assert.deepEqual([app.runs, await effects(pool, key)], [1, 1]);
     });
 
+    test('an answer that cannot be recorded is a failure, and frees its key', async (t) => {
+      const pool = database();
+      let broken = true;
+      const query = (sql: string, params: unknown[]) => {
+        if (broken && sql.includes('INSERT')) throw new Error('the database is gone');
+        return pool.query(sql, params);
+      };
+      const { app, server } = await open(t, { query }, pool);
+      const key = crypto.randomUUID();
+      const failed = await post(server, '/things', { key, json: {} });
+      assert.equal(failed.status, 500);
+      assert.equal(failed.headers.get('location'), null);
+      broken = false;
+      const first = await post(server, '/things', { key, json: {} });
+      assert.deepEqual([first.status, app.runs], [201, 2]);
+      assertReplay(await post(server, '/things', { key, json: {} }), first);
+    });
+
+    test('a body of a type that nobody parses counts as well, or is refused', async (t) => {
+      const { app, server } = await open(t);
+      const of = (json: unknown) =>
+        post(server, '/things', { key: 'k', json, headers: { 'content-type': 'text/x-unknown' } });
+      const first = await of({ a: 1 });
+      if (first.status === 415) return assert.equal(app.runs, 0);
+      assertReplay(await of({ a: 1 }), first);
+      assertProblem(await of({ a: 2 }), 422, 'idempotency-key-reused');
+    });
+
+    test('two processes, two requests under one key: the loser is told of the reuse', async (t) => {
+      const pool = database();
+      const query = (sql: string, params: unknown[]) => pool.query(sql, params);
+      const key = crypto.randomUUID();
+      const servers = [await open(t, { query }, pool), await open(t, { query }, pool)];
+      const both = Promise.withResolvers<void>();
+      let inside = 0;
+      for (const { app } of servers) {
+        app.beforeTransaction = () => {
+          if (++inside === 2) both.resolve();
+          return both.promise;
+        };
+      }
+      const sent = await Promise.all(
+        servers.map(({ server }, i) => post(server, '/transaction', { key, json: { i } })),
+      );
+      const [won, lost] = sent[0]?.status === 201 ? sent : sent.toReversed();
+      assert.equal(won?.status, 201);
+      assertProblem(lost as Sent, 422, 'idempotency-key-reused');
+      assert.equal(lost?.headers.get('location'), null);
+      assert.equal(await effects(pool, key), 1);
+    });
+
+    test('what no replay could send is refused before it is recorded', async (t) => {
+      const pool = database();
+      const query = (sql: string, params: unknown[]) => pool.query(sql, params);
+      const { server } = await open(t, { query }, pool);
+      const answers = [
+        { headers: { location: '/\u2603' } },
+        { headers: { location: '/a\r\nset-cookie: b' } },
+        { status: 99 },
+      ];
+      for (const unsendable of answers) {
+        const key = crypto.randomUUID();
+        const sent = await post(server, '/unsendable', { key, json: unsendable });
+        assert.equal(sent.status, 500);
+        assert.equal(await effects(pool, key), 0);
+      }
+    });
+
     test('two processes without shared claims: the database decides', async (t) => {
       const pool = database();
       const query = (sql: string, params: unknown[]) => pool.query(sql, params);
@@ -253,6 +321,7 @@ async function post(server: TestServer, path: string, { key, json, bytes, header
   const body = bytes ? new Uint8Array(bytes) : JSON.stringify(json);
   const sent = await fetch(server.url + path, {
     method: 'POST',
+    signal: AbortSignal.timeout(10_000),
     body,
     headers: {
       'content-type': type,

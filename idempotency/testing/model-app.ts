@@ -15,6 +15,8 @@ export class ModelApp {
   /** Told each time a handler of `/held` begins; it goes on when `release` is called. */
   onHeld: () => void = () => {};
   release: () => void = () => {};
+  /** Awaited in the handlers of `/transaction`, before they begin it. */
+  beforeTransaction: () => Promise<void> = async () => {};
   readonly pool: pg.Pool | undefined;
 
   constructor(pool?: pg.Pool) {
@@ -44,6 +46,8 @@ export class ModelApp {
         return { status: 201, headers, body: { json: { run } } };
       case '/bytes':
         return { status: 200, headers: octets, body: { bytes: bytesOf(body, run) } };
+      case '/no-content':
+        return { status: 204, headers, body: { bytes: Buffer.alloc(0) } };
       case '/stream':
         return { status: 200, headers: octets, body: { stream: Readable.from(chunks(run)) } };
       case '/silent':
@@ -55,7 +59,14 @@ export class ModelApp {
         return { status: 200, headers: octets, body: { bytes: Buffer.alloc(300_000, run) } };
       case '/transaction':
       case '/transaction-then-throw':
-        return this.transaction(path, run, headers, idempotency);
+        return this.transaction(path, { status: 201, headers }, run, idempotency);
+      case '/unsendable':
+        return this.transaction(
+          path,
+          { status: 201, headers, ...(body as object) },
+          run,
+          idempotency,
+        );
       default:
         return { status: 201, headers, body: { json: { run, echo: body, ü: '☃' } } };
     }
@@ -73,20 +84,21 @@ export class ModelApp {
 
   private async transaction(
     path: string,
+    { status, headers }: { status: number; headers: Record<string, string> },
     run: number,
-    headers: Record<string, string>,
     idempotency: RequestIdempotency | null | undefined,
   ): Promise<ModelReply> {
     if (!this.pool || !idempotency) throw new Error('the test gave no database or key');
+    await this.beforeTransaction();
     const client = await this.pool.connect();
     try {
       await client.query('BEGIN');
       await client.query('INSERT INTO effects (key) VALUES ($1)', [idempotency.key]);
       const json = { run, of: idempotency.key, spacing: [1, 2] };
-      await idempotency.record(client, { status: 201, headers, body: json });
+      await idempotency.record(client, { status, headers, body: json });
       await client.query('COMMIT');
       if (path === '/transaction-then-throw') throw new Error('after the commit');
-      return { status: 201, headers, body: { json } };
+      return { status, headers, body: { json } };
     } catch (error) {
       await client.query('ROLLBACK');
       throw error;
