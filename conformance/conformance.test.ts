@@ -2,13 +2,17 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { ModelApp, type StartServer } from '../idempotency/testing/model-app.ts';
+import { nodeIdempotency } from '../idempotency/adapters/node-http.ts';
+import { ModelApp, type ModelReply, type StartServer } from '../idempotency/testing/model-app.ts';
 import * as frameworks from '../idempotency/testing/servers.ts';
 import { BrokenServer, type Defect } from './broken/server.ts';
 import { NotCheckable, type Result, runChecks, textReport } from './index.ts';
+import { Target } from './target.ts';
 
 const body = { reference: 'PO-1', lines: [{ product: 'SKU-1', quantity: 5 }] };
 
@@ -39,36 +43,39 @@ test('a server without a defect passes every check', async (t) => {
   assert.equal(results.filter((result) => result.verdict === 'pass').length, results.length);
 });
 
-/** Which check names the defect; others may fail beside it. */
-const named: Record<Defect, string> = {
-  'unprotected-route': 'replay',
-  'check-then-run': 'concurrent-duplicates',
-  'unprotected-while-store-is-down': 'replay',
-  'conflict-on-repeat': 'replay',
-  'keys-not-scoped': 'other-credential',
-  'mismatch-overwrites-answer': 'other-body',
-  'errors-for-duplicates': 'concurrent-duplicates',
-  'replay-drops-headers': 'replay-headers',
-  'replay-keeps-cookie': 'replay-headers',
-  'claim-stays-after-hang-up': 'client-hang-up',
-  'slow-owner-overwrites': 'duplicates-of-a-slow-request',
-  'reruns-after-throw': 'after-a-failure',
-  'reruns-after-crash': 'after-a-failure',
-  'in-flight-before-fingerprint': 'mismatch-in-flight',
-  'quoted-is-another-key': 'quoted-and-bare',
-  'binary-read-as-text': 'binary-body',
-  'body-only-fingerprint': 'other-path',
-  'member-order-counts': 'reordered-json',
-  'cuts-long-keys': 'key-length',
-  'picks-one-of-two-headers': 'repeated-header',
-  'no-replay-mark': 'replay-marker',
-  'key-not-required': 'missing-key',
+/** Which check names the defect, and how; others may fail beside it. */
+const named: Record<Defect, [id: string, reason: RegExp]> = {
+  'unprotected-route': ['replay', /^the effect happened 2 times instead of 1; /],
+  'check-then-run': ['concurrent-duplicates', /^the effect happened 50 times instead of 1; /],
+  'unprotected-while-store-is-down': ['replay', /^the effect happened 2 times instead of 1; /],
+  'conflict-on-repeat': ['replay', /^201 .*, then 409 /],
+  'keys-not-scoped': ['other-credential', /^it got the first answer: 201 /],
+  'mismatch-overwrites-answer': ['other-body', /^the refusal replaced the first answer: 422 /],
+  'errors-for-duplicates': ['concurrent-duplicates', /^a duplicate got 500 /],
+  'replay-drops-headers': ['replay-headers', /^location: .*, then undefined$/],
+  'replay-keeps-cookie': ['replay-headers', /^the repeat sets a cookie$/],
+  'claim-stays-after-hang-up': ['client-hang-up', /after hanging up after-request: 409 /],
+  'own-claim-refused-on-resend': ['concurrent-duplicates', /0 times .* all were refused with 409$/],
+  'slow-owner-overwrites': ['duplicates-of-a-slow-request', /; different answers: 201 /],
+  'reruns-after-throw': ['after-a-failure', /times: the retry ran it again$/],
+  'reruns-after-crash': ['after-a-failure', /times: the retry ran it again$/],
+  'in-flight-before-fingerprint': ['mismatch-in-flight', /^expected 422, got 409 /],
+  'quoted-is-another-key': ['quoted-and-bare', /^two keys: /],
+  'binary-read-as-text': ['binary-body', /^expected 422, got 201 /],
+  'body-only-fingerprint': ['other-path', /^it got the first answer: 201 /],
+  'member-order-counts': ['reordered-json', /, then 422 /],
+  'cuts-long-keys': ['key-length', /^a key of 256 characters was cut to the one of 255$/],
+  'picks-one-of-two-headers': ['repeated-header', /^expected 400, got 201 /],
+  'no-replay-mark': ['replay-marker', /^the repeat is not marked$/],
+  'key-not-required': ['missing-key', /^expected 400, got 201 .*; give --key-optional /],
 };
 
-for (const [defect, id] of Object.entries(named) as [Defect, string][]) {
+for (const [defect, [id, reason]] of Object.entries(named) as [Defect, [string, RegExp]][]) {
   test(`${defect} is found by ${id}`, async (t) => {
     const results = await check(t, defect);
-    assert.ok(failedIds(results).includes(id), textReport(results));
+    const result = results.find((found) => found.check.id === id);
+    assert.equal(result?.verdict, 'fail', textReport(results));
+    assert.match(result.reason, reason);
   });
 }
 
@@ -91,6 +98,64 @@ for (const [name, start] of Object.entries(frameworks) as [string, StartServer][
   });
 }
 
+/** Takes one warehouse only, and refuses a caller that it does not know. */
+class PickyApp extends ModelApp {
+  override async handle(...args: Parameters<ModelApp['handle']>): Promise<ModelReply> {
+    const { warehouse } = args[1] as { warehouse: string };
+    if (warehouse === 'W1') return super.handle(...args);
+    return { status: 404, headers: {}, body: { json: { code: 'unknown-warehouse' } } };
+  }
+}
+
+test('what may differ in the body is found, or asked for', async (t) => {
+  const server = await frameworks.nodeServer(new PickyApp(), {});
+  t.after(() => server.close());
+  const options = { url: `${server.url}/things`, rate: 5_000 };
+  const results = await runChecks({ ...options, body: { warehouse: 'W1', note: 'a' } });
+  assert.deepEqual(failedIds(results), [], textReport(results));
+  assert.equal(results.find(({ check }) => check.id === 'other-body')?.verdict, 'pass');
+  const rigid = await runChecks({ ...options, body: { warehouse: 'W1' } });
+  assert.deepEqual(failedIds(rigid), [], textReport(rigid));
+  const asked = rigid.filter(({ reason }) => reason.endsWith('/warehouse (404); give --vary'));
+  const ids = asked.map(({ check, verdict }) => `${check.id} ${verdict}`);
+  assert.deepEqual(ids, [
+    'key-length not-applicable',
+    'other-body not-applicable',
+    'mismatch-in-flight not-applicable',
+  ]);
+  const nowhere = { ...options, body: { warehouse: 'W1' }, vary: '/no~1where' };
+  await assert.rejects(runChecks(nowhere), /The body has no value at '\/no~1where'\./);
+});
+
+test('a second caller or another route that is refused anyway proves nothing', async (t) => {
+  const layer = nodeIdempotency({ scope: (req) => String(req.headers.authorization) });
+  t.after(() => layer.close());
+  let runs = 0;
+  const guarded = layer.protect((_, res) => void res.writeHead(201).end(String(++runs)));
+  const server = createServer((req, res) => {
+    if (req.headers.authorization !== 'one') res.writeHead(401).end();
+    else if (req.url !== '/things') res.writeHead(404).end();
+    else guarded(req, res);
+  });
+  t.after(() => server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const results = await runChecks({
+    url: `${url}/things`,
+    otherUrl: `${url}/nothing`,
+    body,
+    headers: [['Authorization', 'one']],
+    secondCredential: ['Authorization', 'mistyped'],
+    rate: 5_000,
+  });
+  const found = (id: string) => results.find(({ check }) => check.id === id);
+  assert.match(found('other-credential')?.reason ?? '', /^no second caller: 401 /);
+  assert.match(found('other-path')?.reason ?? '', /^nothing is there: 404 /);
+  assert.equal(found('other-credential')?.verdict, 'not-applicable');
+  assert.equal(found('other-path')?.verdict, 'not-applicable');
+});
+
 test('an address that does not answer, or refuses the request, gives one clear message', async (t) => {
   const nobody = { url: 'http://127.0.0.1:1/', body };
   await assert.rejects(runChecks(nobody), (error: Error) => {
@@ -106,6 +171,21 @@ test('an address that does not answer, or refuses the request, gives one clear m
     headers: [['Idempotency-Key', 'k']] as const,
   };
   await assert.rejects(runChecks(refused), NotCheckable);
+  const blind = { url: `${server.url}/things`, body, observe: 'http://user:pass@127.0.0.1:1/n' };
+  await assert.rejects(runChecks(blind), (error: Error) => {
+    assert.ok(error instanceof NotCheckable);
+    assert.match(
+      error.message,
+      /^http:\/\/…@127\.0\.0\.1:1\/n must show a number, but got .*REFUSED/,
+    );
+    return true;
+  });
+});
+
+test('exchanges that look alike are one line of the report', async (t) => {
+  const results = await check(t, 'errors-for-duplicates');
+  const report = textReport(results);
+  assert.match(report, /→ 500 \{"status":500\} \(49 times, \d+–\d+ ms\)/);
 });
 
 test('a run stops at its limit of requests and of time', async (t) => {
@@ -116,8 +196,18 @@ test('a run stops at its limit of requests and of time', async (t) => {
     const results = await runChecks({ ...options, ...limit });
     const last = results.at(-1) as Result;
     assert.equal(last.verdict, 'not-applicable');
-    assert.ok(results.some((result) => result.reason.startsWith('stopped:')));
+    assert.ok(results.some((result) => result.reason.startsWith('stopped: the limit of ')));
+    assert.ok(results.some((result) => result.stopped));
   }
+});
+
+test('a burst that is stopped leaves nothing running', async (t) => {
+  const server = await BrokenServer.start();
+  t.after(() => server.stop());
+  const target = new Target({ url: `${server.url}/things`, body, requestsMax: 3 });
+  const copies = Array.from({ length: 5 }, () => ({ key: target.newKey() }));
+  await assert.rejects(target.burst(copies), /the limit of 3 requests/);
+  assert.equal(target.evidence.length, 3, 'all that were sent are answered');
 });
 
 test('the rate limit spreads the requests', async (t) => {
@@ -138,15 +228,19 @@ test('the command writes reports without credentials and exits by the outcome', 
   const json = join(folder, 'out.json');
   const junit = join(folder, 'out.xml');
   const reports = ['--json', json, '--junit', junit, '--rate', '5000'];
-  const header = ['--header', 'Authorization: secret-1'];
-  const good = await run([`${right.url}/things`, '--body', file, ...header, ...reports]);
+  const header = ['--header', 'Authorization: secret-1', '--header', 'X-Tenant: secret-2'];
+  const credential = right.url.replace('//', '//user:secret-3@');
+  const good = await run([`${credential}/things`, '--body', file, ...header, ...reports]);
   assert.equal(good.code, 0, good.output);
   assert.match(good.output, /pass {2}replay /);
+  for (const file of [json, junit]) {
+    // `session=` is what the server sets as a cookie.
+    assert.doesNotMatch(await readFile(file, 'utf8'), /secret-|session=/);
+  }
   const bad = await run([`${wrong.url}/things`, '--body', file, ...header, ...reports]);
   assert.equal(bad.code, 1, bad.output);
   assert.match(bad.output, /FAIL {2}replay-marker/);
   const report = await readFile(json, 'utf8');
-  assert.ok(!report.includes('secret-1'));
   const failed = JSON.parse(report).results.filter(
     (r: { verdict: string }) => r.verdict === 'fail',
   );
@@ -154,9 +248,49 @@ test('the command writes reports without credentials and exits by the outcome', 
     failed.map((r: { id: string }) => r.id),
     ['replay-marker'],
   );
-  assert.match(await readFile(junit, 'utf8'), /failures="1"[\s\S]*<failure message="the repeat is/);
-  assert.equal((await run([])).code, 2);
-  assert.equal((await run(['http://127.0.0.1:1', '--body', file])).code, 3);
+  assert.match(
+    await readFile(junit, 'utf8'),
+    /failures="1"[\s\S]*<failure message="the repeat is[^>]*>POST .*→ 201/,
+  );
+});
+
+test('the command says what is wrong with how it was called', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'conformance-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const server = await BrokenServer.start();
+  t.after(() => server.stop());
+  const file = join(folder, 'body.json');
+  await writeFile(file, JSON.stringify(body));
+  const url = `${server.url}/things`;
+  for (const [args, code, message] of [
+    [[], 2, /^One URL must be given\./],
+    [[url], 2, /^--body FILE must be given\./],
+    [['--nonsense'], 2, /--nonsense/],
+    [
+      ['api.example.com', '--body', file],
+      2,
+      /^the URL must be http:\/\/ .* not 'api\.example\.com'/,
+    ],
+    [[url, '--body', join(folder, 'none')], 2, /^--body .*none is no JSON file: ENOENT/],
+    [[url, '--body', import.meta.filename], 2, /^--body .* is no JSON file: Unexpected token/],
+    [
+      [url, '--body', file, '--rate', 'fast'],
+      2,
+      /^--rate must be a positive number, not 'fast'\.$/,
+    ],
+    [[url, '--body', file, '--header', 'x'], 2, /^A header is written 'Name: value', not 'x'\.$/],
+    [[url, '--body', file, '--vary', '/x'], 2, /^The body has no value at '\/x'\.$/],
+    [['http://127.0.0.1:1', '--body', file], 3, /^http:.* does not answer: .*ECONNREFUSED/],
+    [
+      [url, '--body', file, '--max-requests', '20'],
+      3,
+      /could not be done: stopped: the limit of 20/,
+    ],
+  ] as const) {
+    const done = await run([...args]);
+    assert.equal(done.code, code, done.output);
+    assert.match(done.output.trim(), message);
+  }
 });
 
 async function run(args: string[]): Promise<{ code: number; output: string }> {

@@ -32,6 +32,15 @@ export interface SendOptions {
   hangUp?: 'after-request' | 'mid-body';
 }
 
+/** A URL that may be shown to others. */
+export function withoutCredential(url: string): string {
+  const shown = new URL(url);
+  if (!shown.username && !shown.password) return url;
+  shown.username = '…';
+  shown.password = '';
+  return decodeURI(shown.href);
+}
+
 /** Sends one request on a connection of its own; resolves also when it fails. */
 export function send(sent: Outgoing, { timeoutMs, hangUp }: SendOptions): Promise<Exchange> {
   const began = performance.now();

@@ -1,11 +1,28 @@
-/** A copy whose value at `pointer` differs, or, without one, its first number or text that may. */
-export function alter(body: unknown, pointer?: string): unknown {
+/** Most values that are tried; an API that lets none of them differ has to be told which does. */
+const candidatesMax = 10;
+
+/**
+ * Copies of a body in which one value differs: that at `pointer`, or, without one, each number and
+ * text in turn, for only the API knows which may.
+ *
+ * @throws when the body has no value at `pointer`
+ */
+export function alterations(body: unknown, pointer?: string): { at: string; body: unknown }[] {
+  const paths = pointer === undefined ? values(body, []) : [parsePointer(pointer)];
+  return paths.slice(0, candidatesMax).map((path) => ({
+    at: toPointer(path),
+    body: altered(body, path),
+  }));
+}
+
+function altered(body: unknown, path: readonly string[]): unknown {
+  const last = path.at(-1);
   const copy: unknown = structuredClone(body);
-  const path = pointer === undefined ? firstValue(copy, []) : parsePointer(pointer);
-  if (!path || path.length === 0) throw new Error('The body has no value to vary.');
-  const parent = path.slice(0, -1).reduce((at, step) => member(at, step), copy);
-  const last = path.at(-1) as string;
-  const value = member(parent, last);
+  const parent = path.slice(0, -1).reduce((at: unknown, step) => member(at, step), copy);
+  const value = last === undefined ? undefined : member(parent, last);
+  if (last === undefined || value === undefined) {
+    throw new Error(`The body has no value at '${toPointer(path)}'.`);
+  }
   (parent as Record<string, unknown>)[last] = typeof value === 'number' ? value + 1 : `${value}-2`;
   return copy;
 }
@@ -33,17 +50,18 @@ function parsePointer(pointer: string): string[] {
   return steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-function member(value: unknown, name: string): unknown {
-  if (typeof value !== 'object' || value === null) throw new Error(`no value at ${name}`);
-  return (value as Record<string, unknown>)[name];
+function toPointer(path: readonly string[]): string {
+  return path.map((step) => `/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
-function firstValue(value: unknown, path: string[]): string[] | undefined {
-  if (typeof value === 'number' || typeof value === 'string') return path;
+function member(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
-  for (const [name, inner] of Object.entries(value)) {
-    const found = firstValue(inner, [...path, name]);
-    if (found) return found;
-  }
-  return undefined;
+  return Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+/** The paths of all numbers and texts. */
+function values(value: unknown, path: readonly string[]): string[][] {
+  if (typeof value === 'number' || typeof value === 'string') return [[...path]];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => values(inner, [...path, name]));
 }

@@ -1,40 +1,71 @@
-import type { Exchange } from './exchange.ts';
-import type { Result } from './run.ts';
+import { type Exchange, withoutCredential } from './exchange.ts';
+import { checks, type Result } from './run.ts';
 
 const signs = { pass: 'pass', fail: 'FAIL', 'not-applicable': 'n/a ' } as const;
 
+/** Exchanges that are shown of one failure. The last tell most: a check ends where it failed. */
+const shownMax = 6;
+
 /** The table for people; what failed is followed by its exchanges. */
 export function textReport(results: readonly Result[]): string {
-  const width = Math.max(...results.map((result) => result.check.id.length));
-  const lines = results.map(
-    ({ check, verdict, reason }) => `${signs[verdict]}  ${check.id.padEnd(width)}  ${reason}`,
-  );
+  return [...results.map(resultLine), ...failures(results), '', summary(results)].join('\n');
+}
+
+/** One line of the table, as soon as its check is done. */
+export function resultLine({ check, verdict, reason }: Result): string {
+  const width = Math.max(...checks.map(({ id }) => id.length));
+  return `${signs[verdict]}  ${check.id.padEnd(width)}  ${reason}`;
+}
+
+/** What failed, with what the standards say and the exchanges that show it. */
+export function failures(results: readonly Result[]): string[] {
+  const lines: string[] = [];
   for (const { check, verdict, exchanges } of results) {
     if (verdict !== 'fail') continue;
     lines.push('', `${check.id}: ${check.title}`);
     lines.push(`  draft     ${check.draft}`, `  practice  ${check.practice}`);
-    for (const exchange of exchanges.slice(0, 4)) lines.push(`  ${line(exchange)}`);
+    lines.push(...exchangeLines(exchanges).map((line) => `  ${line}`));
   }
-  lines.push('', summary(results));
-  return lines.join('\n');
+  return lines;
+}
+
+/** Exchanges that look alike in one line. */
+function exchangeLines(exchanges: readonly Exchange[]): string[] {
+  const groups = new Map<string, number[]>();
+  for (const exchange of exchanges) {
+    const text = line(exchange);
+    const times = groups.get(text);
+    if (times) times.push(exchange.ms);
+    else groups.set(text, [exchange.ms]);
+  }
+  const lines = Array.from(groups, ([text, times]) => {
+    const [least, most] = [Math.min(...times).toFixed(0), Math.max(...times).toFixed(0)];
+    if (times.length === 1) return `${text} (${least} ms)`;
+    return `${text} (${times.length} times, ${least}–${most} ms)`;
+  });
+  if (lines.length <= shownMax) return lines;
+  return [`… and ${lines.length - shownMax} others before these`, ...lines.slice(-shownMax)];
 }
 
 export function summary(results: readonly Result[]): string {
   const count = (verdict: string) => results.filter((result) => result.verdict === verdict).length;
-  return `${count('pass')} passed, ${count('fail')} failed, ${count('not-applicable')} not applicable`;
+  const text = `${count('pass')} passed, ${count('fail')} failed, ${count('not-applicable')} not applicable`;
+  const stopped = results.filter((result) => result.stopped);
+  if (stopped.length === 0) return text;
+  return `${text}\n${stopped.length} could not be done: ${stopped[0]?.reason}`;
 }
 
-function line({ sent, received, error, ms }: Exchange): string {
+function line({ sent, received, error }: Exchange): string {
   const keys = sent.headers.filter(([name]) => name.toLowerCase() === 'idempotency-key');
   const key = keys.map(([, value]) => value.slice(0, 40)).join(' and ') || 'no key';
   const answer = received
     ? `${received.status} ${received.body.toString('utf8', 0, 100)}`
     : String(error);
-  return `${sent.method} ${sent.url} [${key}] → ${answer} (${ms.toFixed(0)} ms)`;
+  return `${sent.method} ${withoutCredential(sent.url)} [${key}] → ${answer}`;
 }
 
 export function jsonReport(url: string, results: readonly Result[]): string {
-  return JSON.stringify({ url, results: results.map(plain) }, null, 2);
+  return JSON.stringify({ url: withoutCredential(url), results: results.map(plain) }, null, 2);
 }
 
 function plain({ check, verdict, reason, exchanges, ms }: Result) {
@@ -46,13 +77,16 @@ function shown({ sent, received, error, ms }: Exchange) {
   return {
     request: {
       method: sent.method,
-      url: sent.url,
-      headers: sent.headers.map(([name, value]) => [name, redact(name, value)]),
+      url: withoutCredential(sent.url),
+      headers: sent.headers.map(([name, value]) => [name, plainNames.test(name) ? value : '…']),
       body: sent.body.toString(),
     },
     response: received && {
       status: received.status,
-      headers: received.headers,
+      headers: {
+        ...received.headers,
+        ...(received.headers['set-cookie'] && { 'set-cookie': '…' }),
+      },
       body: received.body.toString(),
     },
     error,
@@ -60,25 +94,23 @@ function shown({ sent, received, error, ms }: Exchange) {
   };
 }
 
-/** A report is passed around; credentials stay here. */
-function redact(name: string, value: string): string {
-  return /authorization|cookie|token|secret|api-key/i.test(name) ? '…' : value;
-}
+/** A report is passed around; any other header that was given may be a credential. */
+const plainNames = /^(content-type|(x-)?idempotency-key)$/i;
 
 /** JUnit XML, which CI systems read. */
 export function junitReport(results: readonly Result[]): string {
-  const failures = results.filter((result) => result.verdict === 'fail').length;
-  const cases = results.map(({ check, verdict, reason, ms }) => {
+  const failed = results.filter((result) => result.verdict === 'fail').length;
+  const cases = results.map(({ check, verdict, reason, exchanges, ms }) => {
     const name = `name="${xml(`${check.id}: ${check.title}`)}" time="${(ms / 1000).toFixed(3)}"`;
     const open = `  <testcase classname="idempotency" ${name}`;
     if (verdict === 'pass') return `${open}/>`;
     const inner =
       verdict === 'fail'
-        ? `<failure message="${xml(reason)}"/>`
+        ? `<failure message="${xml(reason)}">${xml(exchangeLines(exchanges).join('\n'))}</failure>`
         : `<skipped message="${xml(reason)}"/>`;
     return `${open}>${inner}</testcase>`;
   });
-  const head = `<testsuite name="idempotency" tests="${results.length}" failures="${failures}">`;
+  const head = `<testsuite name="idempotency" tests="${results.length}" failures="${failed}">`;
   return ['<?xml version="1.0" encoding="UTF-8"?>', head, ...cases, '</testsuite>', ''].join('\n');
 }
 

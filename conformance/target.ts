@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import { type Exchange, type HeaderLines, type Received, send } from './exchange.ts';
-import { alter, reorder } from './json-body.ts';
+import {
+  type Exchange,
+  type HeaderLines,
+  type Received,
+  send,
+  withoutCredential,
+} from './exchange.ts';
+import { reorder } from './json-body.ts';
 
 export interface TargetOptions {
   url: string;
@@ -12,7 +18,10 @@ export interface TargetOptions {
   headers?: HeaderLines;
   /** Header of a second caller, for tenant isolation. */
   secondCredential?: readonly [string, string];
-  /** JSON pointer of a value that may differ between requests (a reference, a note). */
+  /**
+   * JSON pointer of a value that may differ between requests (a reference, a note). Default: the
+   * first with which the API takes the request.
+   */
   vary?: string;
   /** Another route that accepts the same body. */
   otherUrl?: string;
@@ -41,20 +50,29 @@ export interface Variation {
   key?: string | undefined;
   /** Header lines instead of the one with the key. */
   keyLines?: HeaderLines;
-  body?: 'same' | 'altered' | 'reordered' | 'failing';
+  body?: 'same' | 'altered' | 'reordered' | 'failing' | { json: unknown };
   bytes?: Buffer;
   url?: string;
   secondCredential?: boolean;
   hangUp?: 'after-request' | 'mid-body';
 }
 
+/** A limit of the run was reached. */
 export class Stopped extends Error {}
+
+/** A check needs what this API or these options do not give. */
+export class NotApplicable extends Error {}
+
+/** The API could not be checked at all; the message says what to do. */
+export class NotCheckable extends Error {}
 
 /** The API under check, with the limits of the run. */
 export class Target {
   readonly options: TargetOptions;
   /** What is sent and received within the current check. */
   evidence: Exchange[] = [];
+  /** A body that the API takes as well, or why there is none. */
+  altered: { body: unknown } | { reason: string } = { reason: 'the body was not varied' };
   private readonly deadline: number;
   private sent = 0;
   private nextAt = 0;
@@ -70,8 +88,10 @@ export class Target {
 
   /** Sends the request of the run, varied. @throws Stopped at the limits of the run */
   async send(variation: Variation, paced = true): Promise<Exchange> {
-    if (++this.sent > (this.options.requestsMax ?? 1_000)) throw new Stopped('too many requests');
-    if (performance.now() > this.deadline) throw new Stopped('the time limit is over');
+    const { requestsMax = 1_000, timeLimitSeconds = 120 } = this.options;
+    if (this.sent >= requestsMax) throw new Stopped(`the limit of ${requestsMax} requests`);
+    if (performance.now() > this.deadline) throw new Stopped(`the limit of ${timeLimitSeconds} s`);
+    this.sent++;
     if (paced) await this.pace();
     const { method = 'POST', url, timeoutMs = 10_000 } = this.options;
     const exchange = await send(
@@ -89,7 +109,7 @@ export class Target {
 
   /** Sends copies at the same time. */
   burst(variations: readonly Variation[]): Promise<Exchange[]> {
-    return Promise.all(variations.map((variation) => this.send(variation, false)));
+    return all(variations.map((variation) => this.send(variation, false)));
   }
 
   /** Repeats while the answer is 409, for up to `settleMs`: an honest retry. */
@@ -108,12 +128,16 @@ export class Target {
     const { observe, observePointer, headers = [], timeoutMs = 10_000 } = this.options;
     if (!observe) return undefined;
     const body = Buffer.alloc(0);
-    const { received } = await send({ method: 'GET', url: observe, headers, body }, { timeoutMs });
-    const value: unknown = JSON.parse(received?.body.toString() ?? '');
-    const steps = (observePointer ?? '').split('/').slice(1);
-    const seen = Number(steps.reduce((at, step) => (at as Record<string, unknown>)?.[step], value));
-    if (!Number.isFinite(seen)) throw new Error(`${observe} shows no number`);
-    return seen;
+    const outgoing = { method: 'GET', url: observe, headers, body };
+    const { received, error } = await send(outgoing, { timeoutMs });
+    const text = received?.body.toString() ?? '';
+    const seen = numberAt(text, observePointer ?? '');
+    if (seen !== undefined) return seen;
+    const answer = received ? `${received.status} ${text.slice(0, 200)}` : error;
+    const where = observePointer ? ` at '${observePointer}'` : '';
+    throw new NotCheckable(
+      `${withoutCredential(observe)} must show a number${where}, but got ${answer}`,
+    );
   }
 
   private headersOf(variation: Variation): HeaderLines {
@@ -132,7 +156,11 @@ export class Target {
   private bodyOf({ body = 'same' }: Variation): Buffer {
     const { options } = this;
     if (body === 'failing') return Buffer.from(JSON.stringify(options.failingBody));
-    if (body === 'altered') return Buffer.from(JSON.stringify(alter(options.body, options.vary)));
+    if (typeof body === 'object') return Buffer.from(JSON.stringify(body.json));
+    if (body === 'altered') {
+      if ('reason' in this.altered) throw new NotApplicable(this.altered.reason);
+      return Buffer.from(JSON.stringify(this.altered.body));
+    }
     if (body === 'reordered') return Buffer.from(reorder(options.body));
     return Buffer.from(JSON.stringify(options.body));
   }
@@ -142,6 +170,25 @@ export class Target {
     const at = Math.max(now, this.nextAt);
     this.nextAt = at + 1_000 / (this.options.rate ?? 200);
     if (at > now) await setTimeout(at - now);
+  }
+}
+
+/** Waits for all also when one fails, so that none has its effect during the next check. */
+export async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+function numberAt(text: string, pointer: string): number | undefined {
+  try {
+    const steps = pointer.split('/').slice(1);
+    const seen = steps.reduce(
+      (at, step) => (at as Record<string, unknown>)[step],
+      JSON.parse(text),
+    );
+    return Number.isFinite(seen) ? seen : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -16,6 +16,7 @@ export type Defect =
   | 'replay-drops-headers'
   | 'replay-keeps-cookie'
   | 'claim-stays-after-hang-up'
+  | 'own-claim-refused-on-resend'
   | 'slow-owner-overwrites'
   | 'reruns-after-throw'
   | 'reruns-after-crash'
@@ -38,6 +39,8 @@ interface Answer {
 interface Entry {
   fingerprint: string;
   since: number;
+  /** A duplicate came while it ran. */
+  contended?: true;
   answer?: Answer;
 }
 
@@ -139,7 +142,9 @@ export class BrokenServer {
       if (this.defect === 'errors-for-duplicates') return reply(res, problem(500));
       const lapsed = Date.now() - entry.since > shortLeaseMs;
       if (this.defect === 'slow-owner-overwrites' && lapsed) break;
-      if (this.defect === 'claim-stays-after-hang-up') return reply(res, problem(409));
+      entry.contended = true;
+      const refuses: Defect[] = ['claim-stays-after-hang-up', 'own-claim-refused-on-resend'];
+      if (this.defect && refuses.includes(this.defect)) return reply(res, problem(409));
       await setTimeout(2);
     }
     await this.execute(call, id, print, res);
@@ -153,6 +158,11 @@ export class BrokenServer {
       return reply(res, answer);
     }
     this.entries.set(id, entry);
+    if (this.defect === 'own-claim-refused-on-resend') {
+      // Where much comes at once, the reply to the claim is lost; sent again, it meets itself.
+      await setTimeout(workMs);
+      if (entry.contended) return reply(res, problem(409));
+    }
     const answer = await this.work(call);
     if (this.defect === 'claim-stays-after-hang-up' && res.destroyed) return;
     const fails = call.body.includes('"fail":true');

@@ -62,5 +62,6 @@ export async function effectsOf(
   if (before === undefined || after === undefined || !step) return finding;
   const times = (after - before) / step;
   if (times === expected) return finding;
-  return fail(`the effect happened ${times} times instead of ${expected}; ${finding.reason}`);
+  const count = times === 1 ? 'once' : `${times} times`;
+  return fail(`the effect happened ${count} instead of ${expected}; ${finding.reason}`);
 }

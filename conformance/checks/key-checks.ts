@@ -10,7 +10,8 @@ const missing: Check = {
     const answer = answerOf(await target.send({}));
     if (answer.status === 400) return pass('400');
     if (ok(answer) && target.options.keyOptional) return skip('the key is optional here');
-    return fail(`expected 400, got ${say(answer)}`);
+    const hint = ok(answer) ? '; give --key-optional where that is meant' : '';
+    return fail(`expected 400, got ${say(answer)}${hint}`);
   },
 };
 

@@ -108,6 +108,8 @@ const otherPath: Check = {
   async run(target, baseline) {
     const { otherUrl } = target.options;
     if (!otherUrl) return skip('give --other-url');
+    const alone = answerOf(await target.send({ key: target.newKey(), url: otherUrl }));
+    if ([404, 405].includes(alone.status)) return skip(`nothing is there: ${say(alone)}`);
     return notReplayed(target, baseline, { url: otherUrl });
   },
 };
@@ -119,6 +121,8 @@ const otherCredential: Check = {
   practice: 'per account',
   async run(target, baseline) {
     if (!target.options.secondCredential) return skip('give --second-credential');
+    const alone = answerOf(await target.send({ key: target.newKey(), secondCredential: true }));
+    if ([401, 403].includes(alone.status)) return skip(`no second caller: ${say(alone)}`);
     return notReplayed(target, baseline, { secondCredential: true });
   },
 };
