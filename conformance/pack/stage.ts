@@ -1,15 +1,16 @@
-/** Stages what is published in `dist/`: `node conformance/pack/stage.ts`, then `npm publish dist`. */
+/** Stages what is published: `node conformance/pack/stage.ts [FOLDER]`, then `npm publish FOLDER`; `dist/` here. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const folder = dirname(import.meta.dirname);
 const root = dirname(folder);
-const dist = join(folder, 'dist');
+const dist = process.argv[2] ?? join(folder, 'dist');
 
 rmSync(dist, { recursive: true, force: true });
 const project = join(folder, 'tsconfig.build.json');
-execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', project], { stdio: 'inherit' });
+const tsc = join(root, 'node_modules', '.bin', 'tsc');
+execFileSync(tsc, ['-p', project, '--outDir', dist], { stdio: 'inherit' });
 cpSync(join(folder, 'README.md'), join(dist, 'README.md'));
 cpSync(join(root, 'LICENSE'), join(dist, 'LICENSE'));
 

@@ -1,14 +1,15 @@
-/** Stages what is published in `dist/`: `node idempotency/pack/stage.ts`, then `npm publish dist`. */
+/** Stages what is published: `node idempotency/pack/stage.ts [FOLDER]`, then `npm publish FOLDER`; `dist/` here. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const folder = dirname(import.meta.dirname);
-const dist = join(folder, 'dist');
+const dist = process.argv[2] ?? join(folder, 'dist');
 const tsc = join(folder, '..', 'node_modules', '.bin', 'tsc');
 
 rmSync(dist, { recursive: true, force: true });
-execFileSync(tsc, ['-p', join(folder, 'tsconfig.build.json')], { stdio: 'inherit' });
+const project = join(folder, 'tsconfig.build.json');
+execFileSync(tsc, ['-p', project, '--outDir', dist], { stdio: 'inherit' });
 for (const table of ['idempotency_records', 'idempotency_claims']) {
   cpSync(join(folder, 'postgres', `${table}.sql`), join(dist, 'postgres', `${table}.sql`));
 }

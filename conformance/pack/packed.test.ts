@@ -1,6 +1,6 @@
 /**
- * Installs the packed tarball in an empty project and runs its command, on this Node and on Node 22:
- * `node --test conformance/pack/packed.check.ts`. Node 22 comes from the npm registry.
+ * Installs the packed tarball in an empty project and runs its command, on this Node (24) and on
+ * Node 22, which comes from the npm registry.
  */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -12,13 +12,14 @@ import { promisify } from 'node:util';
 import { BrokenServer } from '../broken/server.ts';
 
 const project = mkdtempSync(join(tmpdir(), 'conformance-packed-'));
-const npm = (...args: string[]) =>
-  execFileSync('npm', [...args, '--no-audit', '--no-fund', '--silent'], { cwd: project });
+const flags = ['--no-audit', '--no-fund', '--silent', '--ignore-scripts', '--prefer-offline'];
+const npm = (...args: string[]) => execFileSync('npm', [...args, ...flags], { cwd: project });
 let server: BrokenServer;
 
 before(async () => {
-  execFileSync(process.execPath, [join(import.meta.dirname, 'stage.ts')]);
-  npm('pack', join(import.meta.dirname, '..', 'dist'));
+  const staged = join(project, 'staged');
+  execFileSync(process.execPath, [join(import.meta.dirname, 'stage.ts'), staged]);
+  npm('pack', staged);
   writeFileSync(join(project, 'package.json'), '{}');
   writeFileSync(join(project, 'body.json'), '{"reference":"PO-1","quantity":1}');
   const tarball = './onhand-idempotency-check-0.1.0.tgz';
