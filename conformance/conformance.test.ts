@@ -11,6 +11,7 @@ import { nodeIdempotency } from '../idempotency/adapters/node-http.ts';
 import { ModelApp, type ModelReply, type StartServer } from '../idempotency/testing/model-app.ts';
 import * as frameworks from '../idempotency/testing/servers.ts';
 import { BrokenServer, type Defect } from './broken/server.ts';
+import { say } from './checks/check.ts';
 import { NotCheckable, type Result, runChecks, textReport } from './index.ts';
 import { Target } from './target.ts';
 
@@ -180,6 +181,11 @@ test('an address that does not answer, or refuses the request, gives one clear m
     );
     return true;
   });
+});
+
+test('an answer of many lines is shown in one', () => {
+  const received = { status: 417, headers: {}, body: Buffer.from('<html>\r\n  <p>no\n</html>\n') };
+  assert.equal(say(received), '417 <html> <p>no </html>');
 });
 
 test('exchanges that look alike are one line of the report', async (t) => {

@@ -1,3 +1,4 @@
+import { start } from './checks/check.ts';
 import { type Exchange, withoutCredential } from './exchange.ts';
 import { checks, type Result } from './run.ts';
 
@@ -58,9 +59,7 @@ export function summary(results: readonly Result[]): string {
 function line({ sent, received, error }: Exchange): string {
   const keys = sent.headers.filter(([name]) => name.toLowerCase() === 'idempotency-key');
   const key = keys.map(([, value]) => value.slice(0, 40)).join(' and ') || 'no key';
-  const answer = received
-    ? `${received.status} ${received.body.toString('utf8', 0, 100)}`
-    : String(error);
+  const answer = received ? `${received.status} ${start(received, 100)}` : String(error);
   return `${sent.method} ${withoutCredential(sent.url)} [${key}] → ${answer}`;
 }
 

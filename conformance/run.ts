@@ -1,4 +1,4 @@
-import { type Baseline, type Check, type Finding, NoAnswer, ok } from './checks/check.ts';
+import { type Baseline, type Check, type Finding, NoAnswer, ok, start } from './checks/check.ts';
 import { keyChecks } from './checks/key-checks.ts';
 import { raceChecks } from './checks/race-checks.ts';
 import { replayChecks } from './checks/replay-checks.ts';
@@ -104,7 +104,7 @@ async function findBaseline(target: Target): Promise<Baseline> {
     );
   }
   if (!ok(one.received)) {
-    const text = one.received.body.toString('utf8', 0, 300);
+    const text = start(one.received, 300);
     const hint = [401, 403].includes(one.received.status) ? '\nIs a --header missing?' : '';
     throw new NotCheckable(
       `The request must succeed with a fresh key, but got ${one.received.status}: ${text}${hint}`,

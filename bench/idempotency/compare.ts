@@ -5,6 +5,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checks, runChecks } from '../../conformance/index.ts';
 import { RedisServer } from '../../idempotency/testing/redis-server.ts';
@@ -20,6 +22,7 @@ const subjects = {
 const signs = { pass: 'pass', fail: '**fail**', 'not-applicable': '–' };
 
 const redis = await RedisServer.start();
+const folder = await mkdtemp(join(tmpdir(), 'idempotency-compare-'));
 const columns: string[][] = [];
 const reasons: string[] = [];
 for (const [file, name] of Object.entries(subjects)) {
@@ -40,6 +43,7 @@ for (const [file, name] of Object.entries(subjects)) {
   child.kill();
 }
 await redis.stop();
+await rm(folder, { recursive: true });
 
 console.log(`| check | ${Object.values(subjects).join(' | ')} |`);
 console.log(`|---|${'---|'.repeat(columns.length)}`);
@@ -55,6 +59,8 @@ function named(dependency: string): string {
 async function start(file: string) {
   const child = spawn(process.execPath, [join(peers, `${file}.mjs`), redis.socket], {
     stdio: ['ignore', 'pipe', 'ignore'],
+    // One of them writes a file where it runs.
+    cwd: folder,
   });
   const [line] = await once(child.stdout, 'data');
   return { child, url: `http://127.0.0.1:${/(\d+)/.exec(String(line))?.[1]}` };

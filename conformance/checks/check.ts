@@ -42,8 +42,12 @@ export class NoAnswer extends Error {}
 
 export const ok = (received: Received): boolean => received.status >= 200 && received.status < 300;
 
-export const say = (received: Received): string =>
-  `${received.status} ${received.body.toString('utf8', 0, 80)}`;
+export const say = (received: Received): string => `${received.status} ${start(received, 80)}`;
+
+/** The first bytes of a body in one line. */
+export function start({ body }: Received, bytes: number): string {
+  return body.toString('utf8', 0, bytes).replace(/\s+/g, ' ').trim();
+}
 
 /**
  * Runs `act` and compares how often the effect happened with how often it should have.
