@@ -34,11 +34,8 @@ export interface SendOptions {
 
 /** A URL that may be shown to others. */
 export function withoutCredential(url: string): string {
-  const shown = new URL(url);
-  if (!shown.username && !shown.password) return url;
-  shown.username = '…';
-  shown.password = '';
-  return decodeURI(shown.href);
+  const { username, password, protocol, host, pathname, search } = new URL(url);
+  return username || password ? `${protocol}//…@${host}${pathname}${search}` : url;
 }
 
 /** Sends one request on a connection of its own; resolves also when it fails. */

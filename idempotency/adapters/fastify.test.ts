@@ -37,6 +37,44 @@ test('the plugin names the routes it protects, whatever the order and encapsulat
   }
 });
 
+test('routes of every form are named as they were declared', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  let named: readonly string[] = [];
+  app.register(fastifyIdempotency, { ...settings, onProtected: (routes) => (named = routes) });
+  const urls = ['/', '/a', '/ab/*', '/with space/x', '/:id(^\\d+$)/x', '/pair/:a-:b', '/opt/:x?'];
+  app.register(async (inside) => {
+    for (const url of urls) inside.post(url, async () => 1);
+    for (const version of ['1.2.0', '2.0.0']) {
+      const constraints = { version };
+      inside.route({ method: 'POST', url: '/ab', constraints, handler: async () => 1 });
+    }
+    inside.get('/abc', async () => 1);
+  });
+  await app.ready();
+  const expected = [...urls.slice(0, -1), '/opt', '/opt/:x'].map((url) => `POST ${url}`);
+  for (const version of ['1.2.0', '2.0.0']) expected.push(`POST /ab {"version":"${version}"}`);
+  assert.deepEqual([...named].sort(), expected.sort());
+});
+
+test('routes that opted out are not named, and alone stop the start', async (t) => {
+  const free = { config: { idempotency: false } };
+  for (const others of [true, false]) {
+    const app = fastify();
+    t.after(() => app.close());
+    let named: readonly string[] = [];
+    app.register(fastifyIdempotency, { ...settings, onProtected: (routes) => (named = routes) });
+    app.register(async (inside) => {
+      inside.post('/free/:part?', free, async () => 1);
+      inside.patch('/free', { ...free, onRequestAbort: async (_) => {} }, async () => 1);
+      if (others) inside.post('/protected', async () => 1);
+    });
+    if (others) await app.ready();
+    else await assert.rejects(async () => app.ready(), /protects no route/);
+    assert.deepEqual(named, others ? ['POST /protected'] : []);
+  }
+});
+
 test('a plugin that would protect nothing stops the start', async (t) => {
   const app = fastify();
   t.after(() => app.close());

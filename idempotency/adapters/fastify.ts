@@ -13,7 +13,7 @@ import {
   Protection,
   type RequestIdempotency,
 } from '../http/protection.ts';
-import { protectedRoutes } from './fastify-routes.ts';
+import { markOptedOut, protectedRoutes } from './fastify-routes.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -21,7 +21,10 @@ declare module 'fastify' {
     idempotency: RequestIdempotency | null;
   }
   interface FastifyContextConfig {
-    /** False leaves this route unprotected. Default true. */
+    /**
+     * False leaves this route unprotected. Default true. At start-up it is named all the same where
+     * it was declared on the very instance of the plugin: Fastify does not show its configuration.
+     */
     idempotency?: boolean;
   }
 }
@@ -50,6 +53,9 @@ export async function fastifyIdempotency(
     protects(protection, request) ? protect(protection, request, reply) : undefined;
   Object.defineProperty(handler, 'name', { value: hook });
   app.addHook('preHandler', handler as never);
+  app.addHook('onRoute', (route) => {
+    if (route.config?.idempotency === false) markOptedOut(route);
+  });
   app.addHook('onReady', async () => {
     const routes = protectedRoutes(app, hook, protection.settings.methods);
     if (routes.length === 0) {
