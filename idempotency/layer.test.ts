@@ -599,6 +599,27 @@ test('without records an answer never replaces that of who took the claim', asyn
   assert.equal(await claims.complete(taker, record('taken over'), 60_000), true);
 });
 
+test('an answer is kept over the claim of another only when it is committed and ends', async () => {
+  const records = { find: async () => undefined };
+  for (const [options, expiresAt, state] of [
+    [{ records }, Date.now() + 60_000, 'completed'],
+    [{ records }, undefined, 'in-flight'],
+    [{ records }, Number.POSITIVE_INFINITY, 'in-flight'],
+    [{}, Date.now() + 60_000, 'in-flight'],
+  ] as const) {
+    const { layer, claims, client } = await redisLayer({ ...options, leaseMs: 100 });
+    const once = request();
+    await layer.execute(once, async () => {
+      await client.del(`idempotency:{t1}:${once.key}`);
+      await claims.claim({ ...once, owner: 'y'.repeat(24) }, 60_000);
+      const ends = expiresAt === undefined ? {} : { expiresAt };
+      return { record: { ...record('one'), ...ends }, replayed: false };
+    });
+    await claims.ping();
+    assert.equal((await claims.peek(once.scope, once.key))?.state, state, String(expiresAt));
+  }
+});
+
 test('a local answer ends with its record, and with the cache time', async () => {
   for (const [expiresAt, answerCacheMs] of [
     [Date.now() - 1, 60_000],

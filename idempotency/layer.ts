@@ -274,7 +274,12 @@ export class Idempotency {
 
   // Async, so that a store that throws at once cannot fail a request whose effect is committed.
   private async completed(flight: Flight, record: IdempotencyRecord, ttlMs: number): Promise<void> {
-    await this.claims.complete(flight.claim, record, ttlMs);
+    const { claims } = this;
+    if (claims.keep && Number.isFinite(record.expiresAt)) {
+      await claims.keep(flight.claim, record, ttlMs);
+    } else {
+      await claims.complete(flight.claim, record, ttlMs);
+    }
   }
 
   private release(flight: Flight): Promise<unknown> {

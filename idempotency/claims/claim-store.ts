@@ -19,7 +19,8 @@ export type ClaimResult =
  * Short-lived claims on keys, and the answers of late.
  *
  * A key is free, claimed (by one owner, until its lease ends) or completed (until its answer's time
- * to live ends). Every change compares the owner: an owner whose lease ended changes nothing.
+ * to live ends). Every change compares the owner: an owner whose lease ended changes nothing, except
+ * that {@link ClaimStore.keep} puts a committed answer there.
  * A store may lose everything at any time; that costs speed, never correctness, where records are
  * kept in a database. Errors reject; a store never hangs.
  */
@@ -28,6 +29,12 @@ export interface ClaimStore {
   claim(claim: Claim, leaseMs: number): Promise<ClaimResult>;
   /** claimed by this owner → completed for `ttlMs`. @returns false when the claim was lost */
   complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean>;
+  /**
+   * Any → completed for `ttlMs`, where the record is committed in a database under its unique key and
+   * has a finite `expiresAt`: whoever holds the claim by now would be answered with it as well. Absent,
+   * or where it costs more: like {@link complete}. A store that has it serves no record that expired.
+   */
+  keep?(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<void>;
   /** claimed by this owner → free. @returns false when the claim was lost */
   release(claim: Claim): Promise<boolean>;
   /**

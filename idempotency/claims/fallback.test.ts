@@ -241,3 +241,21 @@ test('a claim that the secondary lost is lost', async (t) => {
   await secondary.complete(claim, record, 60_000);
   assert.deepEqual(await claims.renew([claim], leaseMs), [false]);
 });
+
+test('a committed answer is kept by whoever granted the claim, and by a primary that can', async (t) => {
+  const { claims } = redisBeforeMemory(t);
+  const claim = claimOf(newKey());
+  const committed = { ...record, expiresAt: Date.now() + 60_000 };
+  await claims.keep?.(claim, committed, leaseMs);
+  const known = { state: 'completed', record: committed };
+  assert.deepEqual(await claims.peek(claim.scope, claim.key), known);
+  const gone = fallbackClaims(
+    failing(memoryClaims(), () => true),
+    memoryClaims(),
+    { probeMs: 60_000 },
+  );
+  t.after(() => gone.close());
+  await gone.claim(claim, leaseMs);
+  await gone.keep?.(claim, committed, leaseMs);
+  assert.deepEqual(await gone.peek(claim.scope, claim.key), known);
+});

@@ -85,6 +85,14 @@ class Fallback implements FallbackClaims {
     return this.settle(claim, (store) => store.complete(claim, record, ttlMs));
   }
 
+  async keep(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<void> {
+    await this.settle(claim, async (store) => {
+      if (!store.keep) return store.complete(claim, record, ttlMs);
+      await store.keep(claim, record, ttlMs);
+      return true;
+    });
+  }
+
   release(claim: Claim): Promise<boolean> {
     return this.settle(claim, (store) => store.release(claim));
   }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createClient } from 'redis';
+import type { ClaimStore } from '../claims/claim-store.ts';
 import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-store-suite.ts';
 import { RedisProxy } from '../testing/proxy.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
 import { redisClaims } from './claims.ts';
+import { fewMax } from './coalescer.ts';
+import type { RedisConnection } from './connection.ts';
 import { nodeRedis } from './node-redis.ts';
 
 let server: RedisServer;
@@ -34,6 +37,122 @@ test('answers too large for one script call together go out in several', async (
   const done = await Promise.all(claims.map((claim) => store.complete(claim, large, leaseMs)));
   assert.deepEqual(done, [true, true, true]);
   assert.equal(await scriptCalls(), 3);
+  await store.close();
+});
+
+const later = () => ({ ...record, expiresAt: Date.now() + 3_600_000 });
+const other = { ...record, fingerprint: 'e'.repeat(64) };
+
+for (const [count, scripts] of [
+  [fewMax, 0],
+  [fewMax + 1, 2],
+] as const) {
+  test(`${count} claims and their committed answers cost ${scripts} scripts`, async () => {
+    const store = redisClaims(client, { commandTimeoutMs: 5_000 });
+    await warmUp(store);
+    await client.configResetStat();
+    const claims = Array.from({ length: count }, () => claimOf(newKey()));
+    const kept = later();
+    const results = await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
+    assert.ok(results.every(({ state }) => state === 'claimed'));
+    await Promise.all(claims.map((claim) => store.keep?.(claim, kept, leaseMs)));
+    assert.equal((await scriptCalls()) || 0, scripts);
+    for (const { scope, key } of claims) {
+      assert.deepEqual(await store.peek(scope, key), { state: 'completed', record: kept });
+    }
+    await store.close();
+  });
+
+  test(`${count} claims of keys that are held tell who holds them, and wake when kept`, async () => {
+    const [one, two] = [redisClaims(client), redisClaims(client)];
+    const claims = Array.from({ length: count }, () => claimOf(newKey()));
+    await Promise.all(claims.map((claim) => one.claim(claim, leaseMs)));
+    const held = await Promise.all(
+      claims.map((claim) => two.claim({ ...claim, owner: newOwner() }, leaseMs)),
+    );
+    for (const result of held) assert.equal(result.state, 'in-flight');
+    const again = await Promise.all(claims.map((claim) => one.claim(claim, leaseMs)));
+    assert.ok(again.every(({ state }) => state === 'claimed'));
+    for (const claim of claims) await two.claim({ ...claim, owner: newOwner() }, leaseMs);
+    const woken = claims.map(() => Promise.withResolvers<void>());
+    const stops = await Promise.all(
+      claims.map(({ scope, key }, i) => two.watch(scope, key, () => woken[i]?.resolve())),
+    );
+    await Promise.all(claims.map((claim) => one.keep?.(claim, later(), leaseMs)));
+    await Promise.all(woken.map(({ promise }) => promise));
+    for (const stop of stops) stop();
+    await Promise.all([one.close(), two.close()]);
+  });
+}
+
+/** Both scripts are known to the server from then on. */
+async function warmUp(store: ClaimStore) {
+  const claims = Array.from({ length: fewMax + 1 }, () => claimOf(newKey()));
+  await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
+  await Promise.all(claims.map((claim) => store.complete(claim, record, leaseMs)));
+}
+
+test('a committed answer takes the place of another claim, whose owner then changes nothing', async () => {
+  const store = redisClaims(client, { commandTimeoutMs: 5_000 });
+  const [late, claim] = [claimOf(newKey()), { ...claimOf(''), fingerprint: other.fingerprint }];
+  claim.key = late.key;
+  const committed = later();
+  await store.claim(claim, leaseMs);
+  await store.keep?.(late, committed, leaseMs);
+  assert.deepEqual(await store.renew([claim], leaseMs), [false]);
+  assert.equal(await store.complete(claim, other, leaseMs), false);
+  assert.equal(await store.release(claim), false);
+  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record: committed });
+  await store.close();
+});
+
+test('where a store is the only memory, or has scripts only, no claim is overwritten', async () => {
+  const { ready, evaluate, subscribe } = bound(nodeRedis(client));
+  const scripted = { ready, evaluate, subscribe, unsubscribe: subscribe };
+  const stores = [
+    redisClaims(client, { commandTimeoutMs: 5_000 }),
+    redisClaims({ ...scripted, ping: async () => {}, close: async () => {} }),
+  ];
+  stores[0]?.keepUntilExpiry?.();
+  for (const store of stores) {
+    const claim = claimOf(newKey());
+    await store.claim(claim, leaseMs);
+    await store.keep?.({ ...claim, owner: newOwner() }, later(), leaseMs);
+    assert.equal((await store.peek(claim.scope, claim.key))?.state, 'in-flight');
+    await store.keep?.(claim, later(), leaseMs);
+    assert.equal((await store.peek(claim.scope, claim.key))?.state, 'completed');
+    await store.close();
+  }
+});
+
+function bound(connection: RedisConnection) {
+  const { ready } = connection;
+  const evaluate: RedisConnection['evaluate'] = (...args) => connection.evaluate(...args);
+  const subscribe: RedisConnection['subscribe'] = (...args) => connection.subscribe(...args);
+  return { ready, evaluate, subscribe };
+}
+
+test('an answer that was kept after it expired is not served, and its key is free', async () => {
+  const [store, only] = [redisClaims(client), redisClaims(client)];
+  only.keepUntilExpiry?.();
+  const claim = claimOf(newKey());
+  const expired = { ...record, expiresAt: Date.now() - 1 };
+  await store.keep?.(claim, expired, leaseMs);
+  assert.equal(await store.peek(claim.scope, claim.key), undefined);
+  // Its clock must not decide where no record does: there the time to live is the bound.
+  const known = { state: 'completed', record: expired };
+  assert.deepEqual(await only.claim(claim, leaseMs), known);
+  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
+  await Promise.all([store.close(), only.close()]);
+});
+
+test('a committed answer leaves a key of another type alone, and fails nothing', async () => {
+  const store = redisClaims(client, { commandTimeoutMs: 5_000 });
+  const claim = claimOf(newKey());
+  const key = `idempotency:{tenant}:${claim.key}`;
+  await client.hSet(key, 'a', '1');
+  await store.keep?.(claim, later(), leaseMs);
+  assert.equal(await client.hGet(key, 'a'), '1');
   await store.close();
 });
 

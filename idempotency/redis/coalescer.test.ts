@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkBounds, Coalescer, chunkBytesMax, entriesMax } from './coalescer.ts';
+import { type ChunkBounds, Coalescer, chunkBytesMax, entriesMax, fewMax } from './coalescer.ts';
 
 interface Item {
   scope: string;
@@ -48,4 +48,19 @@ test('a call ends before its values are too many bytes; a larger value goes alon
   const items = sizes.map((bytes, id) => ({ scope: 's', id, bytes }));
   const bytes = (item: Item) => item.bytes ?? 0;
   assert.deepEqual(await calls(items, { bytes }), [[0, 1], [2], [3], [4, 5]]);
+});
+
+test('few of a scope are sent one by one, more of them together', async () => {
+  const alone: number[] = [];
+  const one = async ({ id }: Item) => {
+    alone.push(id);
+    return id;
+  };
+  const few = numbered(fewMax);
+  const others = numbered(fewMax + 1).map((item) => ({ scope: 'other', id: 100 + item.id }));
+  assert.deepEqual(await calls([...few, ...others], { one }), [others.map(({ id }) => id)]);
+  assert.deepEqual(
+    alone,
+    few.map(({ id }) => id),
+  );
 });

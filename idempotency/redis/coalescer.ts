@@ -10,6 +10,13 @@ export const entriesMax = 128;
  */
 export const chunkBytesMax = 4 * 1024 * 1024;
 
+/**
+ * Most entries of a scope that go out as commands of their own. Of a claim and a completion among 16,
+ * commands cost Redis 6 µs of 11 less than scripts, and this process half a microsecond more; among 40,
+ * 5 of 10 less and 2 more, and this process is what runs out of time first.
+ */
+export const fewMax = 16;
+
 interface Entry<T> {
   item: T;
   resolve: (reply: unknown) => void;
@@ -25,9 +32,11 @@ export interface ChunkBounds<T> {
   fits?: (first: T, item: T) => boolean;
   /** Bytes of an item, which count towards {@link chunkBytesMax}. Default: they are not counted. */
   bytes?: (item: T) => number;
+  /** Sends one of a {@link fewMax} or less by itself. Default: a script call sends them all. */
+  one?: ((item: T) => Promise<unknown>) | undefined;
 }
 
-/** Gathers the items of one tick by scope and sends each scope's as one call. */
+/** Gathers the items of one tick by scope and sends each scope's as one call, or few one by one. */
 export class Coalescer<T extends { scope: string }> {
   private readonly send: Send<T>;
   private readonly schedule: () => void;
@@ -54,7 +63,12 @@ export class Coalescer<T extends { scope: string }> {
     if (this.scopes.size === 0) return;
     const scopes = this.scopes;
     this.scopes = new Map();
+    const { one } = this.bounds;
     for (const entries of scopes.values()) {
+      if (one && entries.length <= fewMax) {
+        for (const entry of entries) one(entry.item).then(entry.resolve, entry.reject);
+        continue;
+      }
       for (let at = 0; at < entries.length; ) {
         const end = this.chunkEnd(entries, at);
         this.sendChunk(end - at === entries.length ? entries : entries.slice(at, end));

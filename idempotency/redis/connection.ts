@@ -18,6 +18,13 @@ export interface RedisConnection {
     args: readonly RedisArgument[],
     withinMs?: number,
   ): Promise<unknown>;
+  /**
+   * Sends a command of Redis, `args[1]` its key. Commands of one tick must share a write and a round
+   * trip: a client that writes each by itself leaves this out, and scripts do the work.
+   *
+   * @returns as {@link evaluate} does; an error of Redis rejects with its text as message
+   */
+  command?(args: RedisArgument[]): Promise<unknown>;
   /** Listens on a channel, over a connection of its own that is opened at first use. */
   subscribe(channel: string, listener: () => void): Promise<void>;
   unsubscribe(channel: string, listener: () => void): Promise<void>;

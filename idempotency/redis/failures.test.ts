@@ -41,15 +41,19 @@ async function behindProxy(t: { after(fn: () => unknown): void }, commandTimeout
 const run = async (): Promise<RunResult> => ({ record, replayed: false });
 const requestOf = (key: string) => ({ scope: 't', key, fingerprint: record.fingerprint });
 
-test('a claim whose reply is lost with its connection is claimed by asking again', async (t) => {
-  const { proxy, store } = await behindProxy(t);
-  // Else the lost reply would say that the script is not known yet, and nothing was claimed.
-  await store.claim(claimOf(newKey()), leaseMs);
-  const lost = proxy.loseNextReply();
-  const result = store.claim(claimOf(newKey()), leaseMs);
-  await lost;
-  assert.deepEqual(await result, { state: 'claimed' });
-});
+for (const count of [1, 20]) {
+  test(`of ${count}, a claim whose reply is lost with its connection asks again`, async (t) => {
+    const { proxy, store } = await behindProxy(t);
+    const claims = (): Promise<unknown>[] =>
+      Array.from({ length: count }, () => store.claim(claimOf(newKey()), leaseMs));
+    // Else the lost reply would say that the script is not known yet, and nothing was claimed.
+    await Promise.all(claims());
+    const lost = proxy.loseNextReply();
+    const results = Promise.all(claims());
+    await lost;
+    for (const result of await results) assert.deepEqual(result, { state: 'claimed' });
+  });
+}
 
 test('a claim that was never answered does not block the resend', async (t) => {
   const { proxy, store } = await behindProxy(t, 100);

@@ -23,6 +23,7 @@ export function ioRedis(client: IoRedisClient): RedisConnection {
   return new IoRedis(client);
 }
 
+// Without `command`: ioredis writes each command to the socket by itself.
 class IoRedis implements RedisConnection {
   private readonly client: IoRedisClient;
   private subscriber: IoRedisSubscriber | undefined;

@@ -81,6 +81,10 @@ class NodeRedis implements RedisConnection {
     }
   }
 
+  command(args: RedisArgument[]): Promise<unknown> {
+    return this.send(args[1] as string, args, asBuffers);
+  }
+
   private send(
     key: string | undefined,
     command: RedisArgument[],

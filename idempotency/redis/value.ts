@@ -94,3 +94,13 @@ export function decodeClaim(value: Buffer): string | undefined {
   if (value.length !== claimLength || value.toString('latin1', 0, 4) !== 'ik1c') return undefined;
   return value.toString('latin1', 5 + ownerLength);
 }
+
+/** Whether a value is meant as a record, whole or not. */
+export function isRecord(value: unknown): boolean {
+  return Buffer.isBuffer(value) && value.toString('latin1', 0, 4) === 'ik1r';
+}
+
+/** Whether a value is a claim that someone elsewhere waits for: `ik1cw`. */
+export function isWaitedFor(value: unknown): boolean {
+  return Buffer.isBuffer(value) && value.toString('latin1', 0, 5) === 'ik1cw';
+}
