@@ -37,7 +37,11 @@ export interface IdempotencyOptions {
    * 86 400 000 (24 h).
    */
   retentionMs?: number;
-  /** Bytes of answers kept in this process. Default 32 MiB; 0 turns that cache off. */
+  /**
+   * Bytes of answers kept in this process; where there are records, of those that were asked for
+   * again: most never are, and keeping them costs more than looking the few up. Default 32 MiB; 0
+   * turns that cache off.
+   */
   recentBytesMax?: number;
   /**
    * Told of claim store failures that no request was failed for. Without `records` that may be an
@@ -231,7 +235,8 @@ export class Idempotency {
       const { record, replayed } = result;
       const kept = this.complete(flight, record);
       if (kept) await kept;
-      this.recent.set(id, record, this.ttlMs.here);
+      // With records a first answer is in the store, or in them, should it be asked for again.
+      if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };

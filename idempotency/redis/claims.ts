@@ -53,8 +53,9 @@ interface Completion extends Claim {
  * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks slow.
  * What arrives within one tick shares a round trip: as one script call per scope, or, where the
  * connection has `command`, free keys are claimed and committed answers kept by up to 16 commands of
- * their own, which cost Redis half as much. A value costs 84 bytes plus the answer. Errors reject, after `commandTimeoutMs` at the latest: once more where the key
- * was held, and once more where a lost connection was retried.
+ * their own, which cost Redis half as much. A value costs 84 bytes plus the answer. Errors reject, after
+ * `commandTimeoutMs` at the latest: once more where the key was held, and once more where a lost
+ * connection was retried.
  */
 export function redisClaims(
   client: NodeRedisClient | NodeRedisCluster | IoRedisClient | RedisConnection,
