@@ -1,11 +1,11 @@
 import type { RedisConnection } from './connection.ts';
+import { type Ending, whenEnded } from './ending.ts';
 
 /** What ioredis clients, alone and of a cluster, have in common. */
-export interface IoredisClient {
+export interface IoredisClient extends Ending {
   readonly isCluster: boolean;
   // biome-ignore lint/suspicious/noExplicitAny: ioredis declares it with many overloads
   call(...command: any[]): Promise<any>;
-  once(event: 'end', listener: () => void): unknown;
 }
 
 interface Single extends IoredisClient {
@@ -40,6 +40,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   }
   const listeners = new Map<string, (message: string) => void>();
   let subscriber: Subscriber | undefined;
+  let forget: (() => void) | undefined;
 
   function open(): Subscriber {
     const own = client.isCluster
@@ -50,7 +51,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
     // Being woken is no reason to keep a process alive: waiting has timers that do.
     own.on('connect', () => own.stream?.unref?.());
     // With the caller's client goes ours, which would try to reconnect for ever.
-    client.once('end', () => own.disconnect());
+    forget = whenEnded(client, () => own.disconnect());
     own.on('smessage', (channel, message) => listeners.get(channel)?.(message));
     return own;
   }
@@ -68,6 +69,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
       return nodes.map((node) => (command: string[]) => node.call(...command));
     },
     async close() {
+      forget?.();
       subscriber?.disconnect();
     },
   };

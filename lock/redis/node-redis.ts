@@ -1,4 +1,5 @@
 import type { RedisConnection } from './connection.ts';
+import { type Ending, whenEnded } from './ending.ts';
 
 type Send = (command: string[]) => Promise<unknown>;
 
@@ -15,12 +16,10 @@ export interface NodeRedisClient {
   sendCommand(...parameters: any[]): Promise<any>;
 }
 
-interface Single {
+interface Single extends Ending {
   readonly isReady: boolean;
   sendCommand(command: string[], options: typeof unbounded): Promise<unknown>;
   duplicate(): Subscriber;
-  once(event: 'end', listener: () => void): unknown;
-  removeListener(event: 'end', listener: () => void): unknown;
 }
 
 interface Subscriber {
@@ -66,6 +65,7 @@ function singleConnection(client: Single): RedisConnection {
       : Promise.reject(new Error('the Redis client is not connected'));
   let subscriber: Promise<Subscriber> | undefined;
   let own: Subscriber | undefined;
+  let forget: (() => void) | undefined;
 
   async function open(): Promise<Subscriber> {
     const made = client.duplicate();
@@ -73,7 +73,7 @@ function singleConnection(client: Single): RedisConnection {
     // It reconnects and subscribes again by itself; until then waiters poll.
     made.on('error', () => {});
     // With the caller's client goes ours, which would try to reconnect for ever.
-    client.once('end', destroy);
+    forget = whenEnded(client, destroy);
     try {
       await made.connect();
     } catch (error) {
@@ -88,7 +88,7 @@ function singleConnection(client: Single): RedisConnection {
 
   /** Also while it connects, which may take for ever. */
   function destroy(): void {
-    client.removeListener('end', destroy);
+    forget?.();
     if (own?.isOpen) own.destroy();
   }
 
