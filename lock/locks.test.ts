@@ -40,6 +40,23 @@ test('4,000 keys are taken and given back with one command each', async () => {
   assert.match(stats, /cmdstat_evalsha:calls=2,/);
 });
 
+test('who waits for one key costs those who take others nothing', async () => {
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'aside' });
+  const held = await locks.acquire(['hot']);
+  const waiting = locks.acquire(['hot'], { waitMs: 30_000 });
+  await waitersOf(locks, 'hot', 1);
+  await redis.client.configResetStat();
+  const lease = await locks.acquire(Array.from({ length: 50 }, (_, i) => `cold-${i}`));
+  await lease.release();
+  const stats = await redis.client.info('commandstats');
+  assert.match(stats, /cmdstat_psetex:calls=50,/);
+  // Which would look at each key and at each queue.
+  assert.doesNotMatch(stats, /cmdstat_(type|zrange):/);
+  await held.release();
+  await (await waiting).release();
+  await locks.close();
+});
+
 test('a Redis that stops answering costs one timeout, and is used again at once', async () => {
   const locks = createLocks({ driver: redisDriver(redis.client), commandTimeoutMs: 400 });
   await (await locks.acquire(['paused'])).release();

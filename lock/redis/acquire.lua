@@ -22,12 +22,15 @@
 local owner = ARGV[1]
 local lease = ARGV[2]
 
--- The way without contention: no key exists and nobody waits. unpack() has room for 8,000 values.
-if ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3)) == 0 then
+-- The way without contention: no key exists and nobody waits for one. unpack() has room for 8,000
+-- values.
+local there = ARGV[3] == 'x' and redis.call('EXISTS', KEYS[1], unpack(KEYS, 3))
+if there == 0 or (there == 1 and redis.call('EXISTS', KEYS[1]) == 1 and not queued()) then
   local token, text = mint()
   local value = owner .. ' ' .. text .. ' ' .. ARGV[6]
+  local call = redis.call
   for i = 3, #KEYS do
-    redis.call('SET', KEYS[i], value, 'PX', lease)
+    call('PSETEX', KEYS[i], lease, value)
   end
   return token
 end

@@ -12,8 +12,8 @@ import { readState } from './inspect.ts';
 import { loadScript, type Script } from './script.ts';
 import { slotOf, tagOfSlot } from './slot.ts';
 
-const acquireScript = loadScript('mint', 'acquire', 'queue', 'contended');
-const releaseScript = loadScript('mint', 'release', 'queue', 'pass-on');
+const acquireScript = loadScript('mint', 'queued', 'acquire', 'queue', 'contended');
+const releaseScript = loadScript('mint', 'queued', 'release', 'queue', 'pass-on');
 const extendScript = loadScript('extend');
 const forceScript = loadScript('mint', 'force-release', 'queue', 'pass-forced');
 const inspectScript = loadScript('inspect');

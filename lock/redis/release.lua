@@ -21,15 +21,18 @@ else
   local start = owner .. ' '
   local values = redis.call('MGET', unpack(KEYS, 3))
   local mine = {}
+  -- Keys taken together hold the same value, so one look into it does for all of them.
+  local known
   for i = 1, #values do
     local value = values[i]
-    if value and string.sub(value, 1, #start) == start
-      and (sending == '' or string.sub(value, -#sending - 1) == ' ' .. sending) then
-      mine[#mine + 1] = KEYS[i + 2]
+    if value and (value == known or (string.sub(value, 1, #start) == start
+      and (sending == '' or string.sub(value, -#sending - 1) == ' ' .. sending))) then
+      known = value
+      count = count + 1
+      mine[count] = KEYS[i + 2]
     end
   end
-  count = #mine
   if count > 0 then redis.call('DEL', unpack(mine)) end
 end
 
-if redis.call('EXISTS', KEYS[1]) == 0 then return count end
+if redis.call('EXISTS', KEYS[1]) == 0 or not queued() then return count end
