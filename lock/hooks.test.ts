@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLocks, LockTimeout, memoryDriver, openTelemetryHooks } from './index.ts';
+import {
+  createLocks,
+  type DriverFactory,
+  LockTimeout,
+  memoryDriver,
+  openTelemetryHooks,
+} from './index.ts';
 
 test('hooks tell of grants, refusals, extensions, releases, losses and force', async () => {
   const seen: string[] = [];
@@ -45,6 +51,46 @@ test('a hook that throws costs nobody a lock', async () => {
   };
   const locks = createLocks({ driver: memoryDriver(), hooks: { acquired } });
   await (await locks.acquire(['k'])).release();
+});
+
+test('a hook that rejects ends no process', async () => {
+  const rejected: unknown[] = [];
+  const note = (reason: unknown) => rejected.push(reason);
+  process.on('unhandledRejection', note);
+  const acquired = async () => {
+    throw new Error('broken meter');
+  };
+  const locks = createLocks({ driver: memoryDriver(), hooks: { acquired } });
+  await (await locks.acquire(['k'])).release();
+  await new Promise(setImmediate);
+  process.off('unhandledRejection', note);
+  assert.deepEqual(rejected, []);
+});
+
+test('a lease that is released while it is being extended is not lost', async () => {
+  const memory = memoryDriver();
+  const late = Promise.withResolvers<void>();
+  const seen: string[] = [];
+  const driver: DriverFactory = (context) => {
+    const made = memory(context);
+    const extend = made.extend.bind(made);
+    // As through a pool: the release takes another connection and is first.
+    made.extend = async (...parameters) => {
+      await late.promise;
+      return extend(...parameters);
+    };
+    return made;
+  };
+  const hooks = { released: () => seen.push('released'), lost: () => seen.push('lost') };
+  const locks = createLocks({ driver, hooks });
+  const lease = await locks.acquire(['k']);
+  const extending = assert.rejects(lease.extend(), /was released/);
+  await lease.release();
+  late.resolve();
+  await extending;
+  assert.equal(lease.state, 'released');
+  assert.equal(lease.signal.aborted, false);
+  assert.deepEqual(seen, ['released']);
 });
 
 test('OpenTelemetry gets waits, holds and failures by mode and code', async () => {

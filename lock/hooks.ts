@@ -9,8 +9,8 @@ export interface LockEvent {
 }
 
 /**
- * Called as things happen, for metrics and traces. A hook must be quick; what it throws is ignored,
- * as a broken meter is no reason to lose a lock.
+ * Called as things happen, for metrics and traces. A hook must be quick; what it throws, or rejects
+ * with, is ignored, as a broken meter is no reason to lose a lock.
  */
 export interface LockHooks {
   /** A lease was granted after `waitedMs`. */
@@ -32,9 +32,11 @@ export interface LockHooks {
 }
 
 /** Calls one hook, if there is one, and survives it. */
-export function notify<E>(hook: ((event: E) => void) | undefined, event: E): void {
+export function notify<E>(hook: ((event: E) => unknown) | undefined, event: E): void {
   try {
-    hook?.(event);
+    const outcome = hook?.(event);
+    // An async function is a hook, too, for TypeScript.
+    if (outcome instanceof Promise) outcome.catch(() => {});
   } catch {
     // See LockHooks.
   }

@@ -81,12 +81,13 @@ export class Lease implements AsyncDisposable {
     this.assertHeld();
     const { session, grants, hooks } = this.#parts;
     const extended = await Promise.all(grants.map((grant) => session.extend(grant)));
+    // It may have been released meanwhile, and that reached the server first.
+    if (this.#released) this.assertHeld();
     if (extended.includes(false)) {
       this.#lose('was taken away, or the server lost it');
     } else {
       notify(hooks.extended, this.#event());
     }
-    // It may have been released meanwhile.
     this.assertHeld();
   }
 

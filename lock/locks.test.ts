@@ -170,10 +170,15 @@ test('tokens go on rising when the clock of the server is set back', async () =>
   await lease.release();
 });
 
-test('a process ends with its client, although the locks were not closed', async () => {
+for (const library of ['redis', 'ioredis']) {
+  test(`a process ends with its client of ${library}, although the locks were not closed`, () =>
+    endsWithItsClient(library));
+}
+
+async function endsWithItsClient(library: string): Promise<void> {
   const own = await startRedis();
   const file = fileURLToPath(new URL('./fixtures/leaver.ts', import.meta.url));
-  const child = spawn(process.execPath, [file, `${own.port}`], {
+  const child = spawn(process.execPath, [file, `${own.port}`, library], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const ended = once(child, 'exit');
@@ -181,7 +186,7 @@ test('a process ends with its client, although the locks were not closed', async
   await own.stop();
   child.stdin.end('go');
   assert.deepEqual(await ended, [0, null]);
-});
+}
 
 test('a release that is not awaited never rejects, whatever becomes of Redis', async () => {
   const lone = createClient({ url: redis.server.url, socket: { reconnectStrategy: false } });
@@ -201,6 +206,12 @@ test('settings and keys out of their bounds are refused before anything is sent'
   }
   for (const waitMs of [-1, Number.NaN]) {
     await assert.rejects(locks.acquire(['k'], { waitMs }), RangeError);
+  }
+  for (const holdMaxMs of [-1, Number.NaN]) {
+    await assert.rejects(
+      locks.using(['k'], { holdMaxMs }, () => {}),
+      RangeError,
+    );
   }
   for (const keys of [[], [''], ['~x'], ['x'.repeat(513)]]) {
     await assert.rejects(locks.acquire(keys), TypeError);

@@ -114,6 +114,7 @@ class SessionLocks implements Locks {
     routine: (lease: Lease) => Promise<T> | T,
   ): Promise<T> {
     const { holdMaxMs = 300_000 } = options;
+    if (!(holdMaxMs >= 0)) throw new RangeError(`holdMaxMs must be 0 or more, not ${holdMaxMs}`);
     const lease = await this.acquire(keys, options);
     const stop = keepExtending(lease, wanted(options).leaseMs, holdMaxMs);
     try {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitersOf } from './fixtures/conformance.ts';
-import { createLocks, memoryDriver } from './index.ts';
+import { createLocks, LockAborted, memoryDriver } from './index.ts';
+import { Turnstile } from './turnstile.ts';
 
 test('a key that reads like a list of keys does not queue with that list', async () => {
   const driver = memoryDriver();
@@ -41,4 +42,30 @@ test('a grant taken away by force is not handed on when a later one has come', a
   const last = await waits[2];
   assert.ok(last && second && last.fencingToken > second.fencingToken);
   await last.release();
+});
+
+test('a turnstile takes more visitors than a call has room for arguments', async () => {
+  const many = 200_000;
+  const first = Promise.withResolvers<undefined>();
+  const idle = Promise.withResolvers<void>();
+  let asked = 0;
+  const turnstile = new Turnstile({
+    obtain: async () => {
+      if (++asked === 1) return first.promise;
+      throw new LockAborted('enough', ['k']);
+    },
+    giveBack: async () => {},
+    idle: () => idle.resolve(),
+  });
+  let refused = 0;
+  const visitor = {
+    deadline: performance.now() + 60_000,
+    admit: () => {},
+    refuse: () => refused++,
+    arm: () => {},
+  };
+  for (let i = 0; i < many; i++) turnstile.enter(visitor);
+  first.resolve(undefined);
+  await idle.promise;
+  assert.equal(refused, many);
 });

@@ -80,9 +80,7 @@ export class Turnstile {
 
   async #ask(): Promise<void> {
     while (this.#visitors.length > 0) {
-      const now = performance.now();
-      const longest = Math.max(...this.#visitors.map((visitor) => visitor.deadline - now));
-      const patience = new Patience(longest);
+      const patience = new Patience(this.#latestDeadline() - performance.now());
       patience.onSleep = () => {
         for (const visitor of this.#visitors) visitor.arm();
       };
@@ -97,6 +95,13 @@ export class Turnstile {
     }
     this.#asking = undefined;
     this.#host.idle();
+  }
+
+  /** A loop: more visitors may wait than a call has room for arguments. */
+  #latestDeadline(): number {
+    let latest = 0;
+    for (const { deadline } of this.#visitors) latest = Math.max(latest, deadline);
+    return latest;
   }
 
   #refuseLate(): void {
