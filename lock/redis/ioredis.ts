@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type { RedisConnection } from './connection.ts';
 import { type Ending, whenEnded } from './ending.ts';
 
@@ -10,6 +11,8 @@ export interface IoredisClient extends Ending {
 
 interface Single extends IoredisClient {
   readonly options?: { readonly keyPrefix?: string };
+  /** Absent until it connects. */
+  readonly stream?: Pick<Writable, 'cork' | 'uncork'>;
   duplicate(overrides: object): Subscriber;
 }
 
@@ -41,6 +44,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   const listeners = new Map<string, (message: string) => void>();
   let subscriber: Subscriber | undefined;
   let forget: (() => void) | undefined;
+  let gathering = false;
 
   function open(): Subscriber {
     const own = client.isCluster
@@ -56,9 +60,24 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
     return own;
   }
 
+  /** ioredis writes each command by itself, a system call each; so those of one turn go as one. */
+  function gather(): void {
+    const { stream } = client as Single;
+    if (gathering || !stream?.cork) return;
+    gathering = true;
+    stream.cork();
+    process.nextTick(() => {
+      gathering = false;
+      stream.uncork();
+    });
+  }
+
   return {
     cluster: client.isCluster,
-    send: (_routeKey, command) => client.call(...command),
+    send(_routeKey, command) {
+      gather();
+      return client.call(...command);
+    },
     async subscribe(channel, listener) {
       subscriber ??= open();
       listeners.set(channel, listener);
