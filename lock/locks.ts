@@ -14,6 +14,7 @@ import {
   type Wanted,
   wanted,
 } from './options.ts';
+import { nameOf } from './owner.ts';
 import { keepExtending } from './renewal.ts';
 import { Session } from './session.ts';
 import { Turnstile } from './turnstile.ts';
@@ -224,7 +225,12 @@ class SessionLocks implements Locks {
     const keys = names.map((name) => `${this.#session.prefix}:${name}`);
     const states = await this.#session.ask(keys, () => this.#session.driver.inspect(keys));
     const cut = this.#session.prefix.length + 1;
-    return states.map((state) => ({ ...state, key: state.key.slice(cut) }));
+    return states.map((state) => ({
+      ...state,
+      key: state.key.slice(cut),
+      holders: state.holders.map((holder) => ({ ...holder, owner: nameOf(holder.owner) })),
+      waiters: state.waiters.map(nameOf),
+    }));
   }
 }
 

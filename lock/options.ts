@@ -38,7 +38,8 @@ export interface AcquireOptions {
   /**
    * Names the holder; 1 to 200 visible ASCII characters. Acquiring again with the same owner, keys
    * and mode succeeds and starts the lease anew: for a caller whose process was replaced, or whose
-   * reply was lost. It must be as hard to guess as it is important. Default: a new one each time.
+   * reply was lost. With other keys or mode it is another holder, which excludes and is excluded.
+   * It must be as hard to guess as it is important. Default: a new one each time.
    */
   readonly owner?: string;
 }

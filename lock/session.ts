@@ -2,6 +2,7 @@ import { Breaker, Stalled } from './breaker.ts';
 import type { Attempt, Claim, DriverFactory, LockDriver, LockMode } from './driver.ts';
 import { describeKeys, LockAborted, type LockError, LockLost, LockUnavailable } from './errors.ts';
 import { type Grant, validUntil } from './grant.ts';
+import { ownerOf } from './owner.ts';
 import type { Patience } from './patience.ts';
 
 /**
@@ -69,7 +70,7 @@ export class Session {
     const keys = names.map((name) => `${this.prefix}:${name}`);
     const unique = `${this.#client}.${++this.#serial}`;
     if (owner === undefined) return { keys, mode, leaseMs, owner: unique };
-    return { keys, mode, leaseMs, owner, sending: unique };
+    return { keys, mode, leaseMs, owner: ownerOf(owner, mode, names), sending: unique };
   }
 
   /** The keys of a claim as the caller knows them. */
@@ -110,7 +111,8 @@ export class Session {
           await patience.sleep(pauseMs(attempt));
         }
         const pushed = ticket.granted;
-        if (pushed !== undefined && isFresh(claim, askedAt)) {
+        // With one owner another call may have been meant, which asked for another lease.
+        if (pushed !== undefined && claim.sending === undefined && isFresh(claim, askedAt)) {
           return this.#granted(claim, pushed, askedAt);
         }
         if (pushed === undefined && patience.leftMs() === 0) {
@@ -127,7 +129,7 @@ export class Session {
       if (ticket.queued) void this.giveBack(claim, true);
       throw error;
     } finally {
-      this.#waiting.delete(claim.owner);
+      if (this.#waiting.get(claim.owner) === ticket) this.#waiting.delete(claim.owner);
     }
   }
 

@@ -80,6 +80,24 @@ test('a waiter whose wake-up is lost finds its grant by itself', async () => {
   await Promise.all([locks.close(), other.close()]);
 });
 
+test('two calls of one owner that wait each believe in no more than the lease they asked for', async () => {
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'twice' });
+  const other = createLocks({ driver: redisDriver(redis.client), prefix: 'twice' });
+  const held = await other.acquire(['k'], { leaseMs: 60_000 });
+  // The place in the queue is of the first call, and so is the lease of what is granted to it.
+  const first = locks.acquire(['k'], { owner: 'me', leaseMs: 1_000, waitMs: 30_000 });
+  await waitersOf(other, 'k', 1);
+  const second = locks.acquire(['k'], { owner: 'me', leaseMs: 60_000, waitMs: 30_000 });
+  // Answered after it, so it waits, too.
+  await locks.inspect('k');
+  await held.release();
+  const lease = await Promise.any([second, first]);
+  const { remainingMs } = await other.inspect('k');
+  assert.ok(lease.remainingMs() <= remainingMs + 5, `${lease.remainingMs()} of ${remainingMs}`);
+  await Promise.all([(await second).release(), (await first).release()]);
+  await Promise.all([locks.close(), other.close()]);
+});
+
 test('a waiter that listens but asks no more is passed over when it counts as dead', async () => {
   const aliveMs = 100;
   const granted: string[] = [];
