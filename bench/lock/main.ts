@@ -52,20 +52,22 @@ for (const scenario of scenarios.filter(({ name }) => name.includes(only))) {
     for (const name of subjects) all.get(name)?.push(await measure(name, scenario));
   }
   console.log(
-    `\n| ${scenario.name} | per second | p50 ms | p99 ms | corrected p99 ms | fewest / most turns |`,
+    `\n| ${scenario.name} | per second (min–max) | p50 ms | p99 ms | corrected p99 ms | fewest / most turns |`,
   );
   console.log('|---|--:|--:|--:|--:|--:|');
   for (const [name, figures] of all) {
     const ordered = figures.toSorted((a, b) => a.perSecond - b.perSecond);
     const median = ordered[Math.floor(rounds / 2)];
-    if (median) console.log(row(name, median));
+    if (median) console.log(row(name, median, ordered));
   }
 }
 
-function row(name: string, figures: Figures): string {
+function row(name: string, figures: Figures, ordered: readonly Figures[]): string {
   const { perSecond, p50, p99, corrected, fewest, most } = figures;
   const ratio = most === 0 ? '–' : (fewest / most).toFixed(2);
-  const rate = Math.round(perSecond).toLocaleString('en');
+  const count = (rate: number) => Math.round(rate).toLocaleString('en');
+  const [least, greatest] = [ordered[0], ordered.at(-1)].map((one) => count(one?.perSecond ?? 0));
+  const rate = `${count(perSecond)} (${least}–${greatest})`;
   const waits = [p50, p99, corrected].map((ms) => ms.toFixed(2)).join(' | ');
   return `| ${name} | ${rate} | ${waits} | ${fewest}/${most} = ${ratio} |`;
 }

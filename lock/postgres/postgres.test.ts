@@ -27,6 +27,8 @@ describe('locks in PostgreSQL', () => {
     });
     // Every statement goes to any of four sessions, as through a pooler in transaction mode.
     pool = new pg.Pool({ connectionString: url, max: 4 });
+    // end() does not wait for its connections, so the database may go before they do.
+    pool.on('error', () => {});
     await installPostgresLocks(pool);
     await installPostgresLocks(pool);
     await pool.query(fenceTable);
