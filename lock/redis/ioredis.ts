@@ -35,6 +35,12 @@ export function isIoredis(client: object): client is IoredisClient {
   return 'isCluster' in client && 'call' in client;
 }
 
+/**
+ * Commands written together. Of 64 tasks at once, all in one write had Node and Redis wait for each
+ * other in turns: a third fewer locks a second than parts of 8; parts of 4 are no faster.
+ */
+const partMax = 8;
+
 /** Adapts an ioredis client, alone, behind Sentinel, or of a cluster. */
 export function ioredisConnection(client: IoredisClient): RedisConnection {
   const { options } = client as Single | Cluster;
@@ -44,7 +50,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   const listeners = new Map<string, (message: string) => void>();
   let subscriber: Subscriber | undefined;
   let forget: (() => void) | undefined;
-  let gathering = false;
+  let gathered = 0;
 
   function open(): Subscriber {
     const own = client.isCluster
@@ -60,16 +66,23 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
     return own;
   }
 
-  /** ioredis writes each command by itself, a system call each; so those of one turn go as one. */
+  /**
+   * ioredis writes each command by itself, a system call each; so those of one turn go together, in
+   * parts small enough that Redis works on the first while the turn makes the next.
+   */
   function gather(): void {
     const { stream } = client as Single;
-    if (gathering || !stream?.cork) return;
-    gathering = true;
-    stream.cork();
-    process.nextTick(() => {
-      gathering = false;
+    if (!stream?.cork) return;
+    if (gathered++ === 0) {
+      stream.cork();
+      process.nextTick(() => {
+        gathered = 0;
+        stream.uncork();
+      });
+    } else if (gathered % partMax === 0) {
       stream.uncork();
-    });
+      stream.cork();
+    }
   }
 
   return {
