@@ -10,7 +10,11 @@ export interface IoredisClient extends Ending {
 }
 
 interface Single extends IoredisClient {
-  readonly options?: { readonly keyPrefix?: string };
+  readonly options?: {
+    readonly keyPrefix?: string;
+    readonly retryStrategy?: ((times: number) => unknown) | null;
+  };
+  readonly manuallyClosing?: boolean;
   /** Absent until it connects. */
   readonly stream?: Pick<Writable, 'cork' | 'uncork'>;
   duplicate(overrides: object): Subscriber;
@@ -55,7 +59,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   function open(): Subscriber {
     const own = client.isCluster
       ? (client as Cluster).duplicate([], { shardedSubscribers: true })
-      : (client as Single).duplicate({ lazyConnect: false });
+      : (client as Single).duplicate({ lazyConnect: false, retryStrategy });
     // It reconnects and subscribes again by itself; until then waiters poll.
     own.on('error', () => {});
     // Being woken is no reason to keep a process alive: waiting has timers that do.
@@ -64,6 +68,15 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
     forget = whenEnded(client, () => own.disconnect());
     own.on('smessage', (channel, message) => listeners.get(channel)?.(message));
     return own;
+  }
+
+  /**
+   * The client's own, until it is disconnected: where that is done between two attempts to connect,
+   * no 'end' tells of it.
+   */
+  function retryStrategy(times: number): unknown {
+    const { manuallyClosing, options } = client as Single;
+    return manuallyClosing ? null : options?.retryStrategy?.(times);
   }
 
   /**
