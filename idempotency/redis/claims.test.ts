@@ -196,7 +196,7 @@ test('an unreadable answer is discarded, but not where it is the only memory', a
 });
 
 for (const settle of ['answered', 'left unanswered'] as const) {
-  test(`a call that is ${settle} after the store was closed ends`, async (t) => {
+  test(`a call that is ${settle} while the store closes ends, and then the closing`, async (t) => {
     const proxy = await RedisProxy.start(server.socket);
     const own = createClient({ socket: { path: proxy.socket, tls: false } });
     own.on('error', () => {});
@@ -210,7 +210,7 @@ for (const settle of ['answered', 'left unanswered'] as const) {
     await store.claim(claim, leaseMs);
     proxy.hold();
     const completed = store.complete(claim, record, leaseMs);
-    await store.close();
+    const closed = store.close();
     if (settle === 'answered') {
       proxy.pass();
       assert.equal(await completed, true);
@@ -218,5 +218,23 @@ for (const settle of ['answered', 'left unanswered'] as const) {
       await assert.rejects(completed, /did not answer/);
       await assert.rejects(store.claim(next, leaseMs), /did not answer/);
     }
+    await closed;
   });
 }
+
+test('closing waits for the answers that are on their way, also by a script sent anew', async (t) => {
+  const own = await server.client();
+  const store = redisClaims(own);
+  const claims = Array.from({ length: fewMax + 1 }, () => claimOf(newKey()));
+  await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
+  await client.scriptFlush();
+  const lasting = { ...record, expiresAt: Date.now() + 60_000 };
+  const kept = Promise.all(claims.map((claim) => store.keep?.(claim, lasting, 60_000)));
+  await store.close();
+  own.destroy();
+  await kept;
+  const other = redisClaims(client);
+  t.after(() => other.close());
+  const found = await Promise.all(claims.map(({ scope, key }) => other.peek(scope, key)));
+  assert.ok(found.every((each) => each?.state === 'completed'));
+});

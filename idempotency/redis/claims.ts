@@ -204,6 +204,8 @@ class RedisClaims implements ClaimStore {
 
   async close(): Promise<void> {
     this.flush();
+    // A script that Redis does not know is sent again, and the caller closes its client next.
+    await this.deadlines.drained();
     await this.connection.close();
   }
 

@@ -21,6 +21,7 @@ export class Deadlines {
   private readonly timeoutMs: number;
   private readonly pending = new Set<Pending>();
   private readonly timer: NodeJS.Timeout;
+  private drain: PromiseWithResolvers<void> | undefined;
 
   constructor(timeoutMs: number) {
     this.timeoutMs = timeoutMs;
@@ -34,15 +35,31 @@ export class Deadlines {
       this.pending.add(pending);
       call.then(
         (value) => {
-          this.pending.delete(pending);
+          this.end(pending);
           resolve(value);
         },
         (error) => {
-          this.pending.delete(pending);
+          this.end(pending);
           reject(error);
         },
       );
     });
+  }
+
+  /** Resolves once no call is pending: within two `timeoutMs`. */
+  drained(): Promise<void> {
+    if (this.pending.size === 0) return Promise.resolve();
+    this.drain ??= Promise.withResolvers();
+    return this.drain.promise;
+  }
+
+  private end(pending: Pending): boolean {
+    const isPending = this.pending.delete(pending);
+    if (this.pending.size === 0) {
+      this.drain?.resolve();
+      this.drain = undefined;
+    }
+    return isPending;
   }
 
   private check(): void {
@@ -53,7 +70,7 @@ export class Deadlines {
     // After a pause of this process the replies lie in the socket: read them before judging.
     setImmediate(() => {
       for (const pending of late) {
-        if (this.pending.delete(pending)) pending.fail(new RedisTimeout(this.timeoutMs));
+        if (this.end(pending)) pending.fail(new RedisTimeout(this.timeoutMs));
       }
     });
   }
