@@ -228,7 +228,7 @@ class RedisClaims implements ClaimStore {
   }
 
   /** @returns null = claimed, else what the key holds */
-  private claimOne(entry: ClaimEntry): Promise<unknown> {
+  private async claimOne(entry: ClaimEntry): Promise<unknown> {
     const { value, leaseMs } = entry;
     return this.command(['SET', this.keyOf(entry), value, 'NX', 'GET', 'PX', String(leaseMs)]);
   }

@@ -158,6 +158,8 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
       schema: {
         tags: ['Stock commands'],
         summary: 'Send up to 1,000 commands, each by itself',
+        description:
+          'Commands do not wait for each other: one that needs what another brings may be decided before it. Send it when the other is answered.',
         querystring: CommandQuery,
         body: BatchBody,
         response: { 200: BatchAnswer, '4xx': ProblemAnswer, '5xx': ProblemAnswer },

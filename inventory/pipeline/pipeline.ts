@@ -225,7 +225,10 @@ export class Pipeline {
         lane.failed += 1;
         flight.tried.resolve();
         await ahead?.settled.promise;
-        await flight.behind?.tried.promise;
+        // More than one may have followed by the time that a failure is known here.
+        for (let next = flight.behind; next !== undefined; next = next.behind) {
+          await next.tried.promise;
+        }
       },
     };
   }

@@ -17,7 +17,8 @@ const backoffMs = [10, 40, 160];
 
 /**
  * No attempt starts later than this after the first, neither of the batch nor of a part of it. One
- * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s; a caller of a
+ * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s, and once more
+ * where the batch in front or behind fails as well: waiting for that is not counted. A caller of a
  * healthy database waits none of it.
  */
 const retryUntilMs = 10_000;
@@ -50,11 +51,11 @@ export async function settleBatch(
   const middle = submissions.length >> 1;
   const settled: Settlement[] = [];
   for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
-    const isLate = performance.now() > until;
+    const isLate = performance.now() > failed.until;
     settled.push(
       ...(isLate
         ? unavailable(part, failed.error)
-        : await settleBatch(options, part, undefined, until)),
+        : await settleBatch(options, part, undefined, failed.until)),
     );
   }
   return settled;
@@ -71,7 +72,8 @@ async function commitWithRetries(
   until: number,
   first: FirstAttempt | undefined,
 ): Promise<
-  { settlements: Settlement[] } | { error: unknown; failure: ReturnType<typeof failureOf> }
+  | { settlements: Settlement[] }
+  | { error: unknown; failure: ReturnType<typeof failureOf>; until: number }
 > {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -79,10 +81,14 @@ async function commitWithRetries(
       return { settlements: await commitBatch(options, submissions, place) };
     } catch (error) {
       options.observer.batchFailed?.({ error, commands: submissions.length, attempt });
-      if (attempt === 1) await first?.failed();
+      if (attempt === 1 && first !== undefined) {
+        const since = performance.now();
+        await first.failed();
+        until += performance.now() - since;
+      }
       const failure = failureOf(error);
       if (failure === 'refused' || attempt === attemptsMax || performance.now() > until) {
-        return { error, failure };
+        return { error, failure, until };
       }
       const waitMs = backoffMs[attempt - 1] as number;
       await delay(waitMs * (0.5 + Math.random()));

@@ -79,9 +79,12 @@ export class Transaction {
       return [this.#client.query('COMMIT'), issued] as const;
     });
     this.#state = 'ending';
-    sent();
     try {
-      await Promise.all([...writes, committed]);
+      const answered = Promise.all([...writes, committed]);
+      // Not unhandled, should `sent` throw.
+      answered.catch(() => {});
+      sent();
+      await answered;
       const { command } = await committed;
       if (command !== 'COMMIT') throw new Error(`COMMIT was answered with ${command}`);
     } finally {

@@ -54,6 +54,8 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   const listeners = new Map<string, (message: string) => void>();
   let subscriber: Subscriber | undefined;
   let forget: (() => void) | undefined;
+  /** What this turn's commands are written together on. */
+  let corked: NonNullable<Single['stream']> | undefined;
   let gathered = 0;
 
   function open(): Subscriber {
@@ -84,18 +86,22 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
    * parts small enough that Redis works on the first while the turn makes the next.
    */
   function gather(): void {
+    if (corked !== undefined) {
+      if (++gathered % partMax !== 0) return;
+      corked.uncork();
+      corked.cork();
+      return;
+    }
     const { stream } = client as Single;
     if (!stream?.cork) return;
-    if (gathered++ === 0) {
-      stream.cork();
-      process.nextTick(() => {
-        gathered = 0;
-        stream.uncork();
-      });
-    } else if (gathered % partMax === 0) {
+    // Kept, for the client may have another one by the end of the turn.
+    corked = stream;
+    gathered = 1;
+    stream.cork();
+    process.nextTick(() => {
+      corked = undefined;
       stream.uncork();
-      stream.cork();
-    }
+    });
   }
 
   return {
