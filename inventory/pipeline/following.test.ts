@@ -4,32 +4,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { waitFor } from '@onhand/fixtures';
 import {
   fateOf,
+  holdMovements,
   type PipelineRig,
   pipelineRig,
   quantities,
   type RigOptions,
   receipt,
+  waitsFor,
 } from '../testing/pipelineRig.ts';
-
-/**
- * Makes the nth insert of movements wait for the nth advisory lock: `statement` when it writes,
- * `commit` when its COMMIT arrives; and then fail, if it is the first and `code` is given.
- */
-function holdMovements(when: 'statement' | 'commit', code?: string): string {
-  const trigger = when === 'commit' ? 'CONSTRAINT TRIGGER' : 'TRIGGER';
-  const timing = when === 'commit' ? 'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW' : '';
-  const fails = `IF n = 1 THEN RAISE EXCEPTION 'as meant' USING ERRCODE = '${code}'; END IF;`;
-  return `
-    CREATE SEQUENCE holds;
-    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-      DECLARE n bigint := nextval('holds');
-      BEGIN
-        PERFORM pg_advisory_xact_lock_shared(n);
-        ${code === undefined ? '' : fails}
-        RETURN NULL;
-      END $$;
-    CREATE ${trigger} hold AFTER INSERT ON movements ${timing} EXECUTE FUNCTION hold()`;
-}
 
 /** A pipeline whose first batch is held after its COMMIT was sent, by advisory lock 1. */
 async function rigThatCommits(
@@ -44,17 +26,6 @@ async function rigThatCommits(
   const first = fateOf(rig.pipeline.submit(receipt('first')));
   await waitsFor(rig, 1);
   return { ...rig, first };
-}
-
-async function waitsFor({ session }: PipelineRig, lock: number): Promise<void> {
-  await waitFor(`a batch waits for lock ${lock}`, async () => {
-    const { rowCount } = await session.query(
-      `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-      [lock],
-    );
-    return rowCount === 1;
-  });
 }
 
 /** Submits two commands more, and waits until their batch has begun. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { waitFor } from '@onhand/fixtures';
 import { createLocks, memoryDriver } from '@onhand/lock';
 import {
   fateOf,
+  holdMovements,
   pipelineRig,
   quantities,
   receipt,
-  waitingSessions,
+  waitsFor,
 } from '../testing/pipelineRig.ts';
 import { pairResource } from './lockResource.ts';
 import { PairLocks } from './pairLocks.ts';
@@ -44,16 +44,9 @@ test('a batch holds its pairs while it commits and gives them back', async (t) =
 
 test('whoever is next has the pairs while the COMMIT is on its way', async (t) => {
   const rig = await lockedRig(t, 60_000);
-  await rig.session.query(`
-    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      PERFORM pg_advisory_xact_lock_shared(1);
-      RETURN NULL;
-    END $$;
-    CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON movements DEFERRABLE INITIALLY DEFERRED
-      FOR EACH ROW EXECUTE FUNCTION hold();
-    SELECT pg_advisory_lock(1)`);
+  await rig.session.query(`${holdMovements('commit')}; SELECT pg_advisory_lock(1)`);
   const fate = fateOf(rig.pipeline.submit(receipt('k1')));
-  await waitFor('it commits', async () => (await waitingSessions(rig.session)) === 1);
+  await waitsFor(rig, 1);
   const lease = await rig.locks.acquire([pairResource('demo', 'W1', 'A')], { waitMs: 0 });
   await lease.release();
   await rig.session.query('SELECT pg_advisory_unlock(1)');

@@ -1,5 +1,5 @@
 import type { Cleanup } from '@onhand/fixtures';
-import { createTestDatabase } from '@onhand/fixtures';
+import { createTestDatabase, waitFor } from '@onhand/fixtures';
 import pg from 'pg';
 import { renderOutcome } from '../http/answers.ts';
 import type { PipelineObserver, Submission } from '../pipeline/batch.ts';
@@ -115,4 +115,39 @@ export async function quantities(session: pg.Client, product = 'A', warehouse = 
     [warehouse, product],
   );
   return rows[0];
+}
+
+/**
+ * Makes the nth insert of movements wait for the nth advisory lock: `statement` when it writes,
+ * `commit` when its COMMIT arrives; and then fail, if it is the first and `code` is given.
+ */
+export function holdMovements(when: 'statement' | 'commit', code?: string): string {
+  const trigger = when === 'commit' ? 'CONSTRAINT TRIGGER' : 'TRIGGER';
+  const timing = when === 'commit' ? 'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW' : '';
+  const fails = `IF n = 1 THEN RAISE EXCEPTION 'as meant' USING ERRCODE = '${code}'; END IF;`;
+  return `
+    CREATE SEQUENCE holds;
+    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+      DECLARE n bigint := nextval('holds');
+      BEGIN
+        PERFORM pg_advisory_xact_lock_shared(n);
+        ${code === undefined ? '' : fails}
+        RETURN NULL;
+      END $$;
+    CREATE ${trigger} hold AFTER INSERT ON movements ${timing} EXECUTE FUNCTION hold()`;
+}
+
+/** Resolves when a batch waits for an advisory lock. */
+export async function waitsFor(
+  { session }: Pick<PipelineRig, 'session'>,
+  lock: number,
+): Promise<void> {
+  await waitFor(`a batch waits for lock ${lock}`, async () => {
+    const { rowCount } = await session.query(
+      `SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      [lock],
+    );
+    return rowCount === 1;
+  });
 }
