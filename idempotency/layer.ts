@@ -1,6 +1,12 @@
 import type { Answer, IdempotencyRecord } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
-import type { Claim, ClaimResult, ClaimStore } from './claims/claim-store.ts';
+import {
+  type Claim,
+  type ClaimResult,
+  type ClaimStore,
+  type CommittedAnswer,
+  keepCommitted,
+} from './claims/claim-store.ts';
 import { committedRecord, type Records, sameRequest } from './committed.ts';
 import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
 import { Flight } from './flight.ts';
@@ -101,6 +107,8 @@ export class Idempotency {
   private readonly onClaimError: (error: unknown) => void;
   private readonly recent: AnswerCache;
   private readonly flights = new Map<string, Flight>();
+  /** Answers that the claim store is given at the end of this turn of the event loop. */
+  private committed: CommittedAnswer[] = [];
   private renewal: NodeJS.Timeout | undefined;
   private lapse: NodeJS.Timeout | undefined;
 
@@ -179,6 +187,7 @@ export class Idempotency {
     }
     clearInterval(this.renewal);
     clearTimeout(this.lapse);
+    await this.keepGathered();
     const running = [...this.flights.values()].filter((flight) => flight.holds);
     if (this.records) await Promise.all(running.map((flight) => this.release(flight)));
     else for (const flight of running) flight.lose();
@@ -272,18 +281,26 @@ export class Idempotency {
     const left = (record.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
     const ttlMs = Math.min(this.ttlMs.store, left);
     if (ttlMs < 1) return void this.release(flight);
-    if (this.records) return void this.completed(flight, record, ttlMs).catch(this.onClaimError);
+    if (this.records) return void this.keepLater({ claim: flight.claim, record, ttlMs });
     const { claims, leaseMs } = this;
     return keepAnswer(flight, record, { claims, leaseMs, ttlMs }).catch(this.onClaimError);
   }
 
-  // Async, so that a store that throws at once cannot fail a request whose effect is committed.
-  private async completed(flight: Flight, record: IdempotencyRecord, ttlMs: number): Promise<void> {
-    const { claims } = this;
-    if (claims.keep && Number.isFinite(record.expiresAt)) {
-      await claims.keep(flight.claim, record, ttlMs);
-    } else {
-      await claims.complete(flight.claim, record, ttlMs);
+  /** With what else this turn of the event loop brings: what a batch committed together goes together. */
+  private keepLater(answer: CommittedAnswer): void {
+    if (this.committed.length === 0) setImmediate(() => this.keepGathered());
+    this.committed.push(answer);
+  }
+
+  // Async, so that a store that throws at once fails nobody: the effects are committed.
+  private async keepGathered(): Promise<void> {
+    const answers = this.committed;
+    if (answers.length === 0) return;
+    this.committed = [];
+    try {
+      await keepCommitted(this.claims, answers);
+    } catch (error) {
+      this.onClaimError(error);
     }
   }
 

@@ -30,11 +30,13 @@ export interface ClaimStore {
   /** claimed by this owner → completed for `ttlMs`. @returns false when the claim was lost */
   complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean>;
   /**
-   * Any → completed for `ttlMs`, where the record is committed in a database under its unique key and
-   * has a finite `expiresAt`: whoever holds the claim by now would be answered with it as well. Absent,
-   * or where it costs more: like {@link complete}. A store that has it serves no record that expired.
+   * Any → completed, where the records are committed in a database under their unique keys and have a
+   * finite `expiresAt`: whoever holds a claim by now would be answered with its record as well. Absent:
+   * {@link complete} stands in. A store that has it serves no record that expired.
+   *
+   * What one turn of the event loop brings comes in one call. Rejects when any was not kept.
    */
-  keep?(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<void>;
+  keep?(answers: readonly CommittedAnswer[]): Promise<void>;
   /** claimed by this owner → free. @returns false when the claim was lost */
   release(claim: Claim): Promise<boolean>;
   /**
@@ -64,5 +66,28 @@ export interface ClaimStore {
   close(): Promise<void>;
 }
 
+/** An answer that is committed with its effect, and how long a store is to keep it. */
+export interface CommittedAnswer {
+  claim: Claim;
+  record: IdempotencyRecord;
+  ttlMs: number;
+}
+
 /** Characters of an owner token. */
 export const ownerLength = 24;
+
+/** Has a store keep committed answers, by `keep` where it has that and they expire. */
+export async function keepCommitted(
+  store: ClaimStore,
+  answers: readonly CommittedAnswer[],
+): Promise<void> {
+  const kept: CommittedAnswer[] = [];
+  const calls: Promise<unknown>[] = [];
+  for (const answer of answers) {
+    const { claim, record, ttlMs } = answer;
+    if (store.keep && Number.isFinite(record.expiresAt)) kept.push(answer);
+    else calls.push(store.complete(claim, record, ttlMs));
+  }
+  if (kept.length > 0) calls.push(store.keep?.(kept) as Promise<void>);
+  await Promise.all(calls);
+}

@@ -246,7 +246,7 @@ test('a committed answer is kept by whoever granted the claim, and by a primary 
   const { claims } = redisBeforeMemory(t);
   const claim = claimOf(newKey());
   const committed = { ...record, expiresAt: Date.now() + 60_000 };
-  await claims.keep?.(claim, committed, leaseMs);
+  await claims.keep?.([{ claim, record: committed, ttlMs: leaseMs }]);
   const known = { state: 'completed', record: committed };
   assert.deepEqual(await claims.peek(claim.scope, claim.key), known);
   const gone = fallbackClaims(
@@ -256,6 +256,6 @@ test('a committed answer is kept by whoever granted the claim, and by a primary 
   );
   t.after(() => gone.close());
   await gone.claim(claim, leaseMs);
-  await gone.keep?.(claim, committed, leaseMs);
+  await gone.keep?.([{ claim, record: committed, ttlMs: leaseMs }]);
   assert.deepEqual(await gone.peek(claim.scope, claim.key), known);
 });

@@ -1,6 +1,12 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import { newOwner } from '../owner.ts';
-import type { Claim, ClaimResult, ClaimStore } from './claim-store.ts';
+import {
+  type Claim,
+  type ClaimResult,
+  type ClaimStore,
+  type CommittedAnswer,
+  keepCommitted,
+} from './claim-store.ts';
 
 export interface FallbackOptions {
   /** Called once when the primary store failed and the secondary took over. */
@@ -85,12 +91,18 @@ class Fallback implements FallbackClaims {
     return this.settle(claim, (store) => store.complete(claim, record, ttlMs));
   }
 
-  async keep(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<void> {
-    await this.settle(claim, async (store) => {
-      if (!store.keep) return store.complete(claim, record, ttlMs);
-      await store.keep(claim, record, ttlMs);
-      return true;
-    });
+  /** In the primary too where the secondary granted, as {@link settle} does. */
+  async keep(answers: readonly CommittedAnswer[]): Promise<void> {
+    const { secondaryOwners } = this;
+    const granted =
+      secondaryOwners.size === 0
+        ? []
+        : answers.filter(({ claim }) => secondaryOwners.delete(claim.owner));
+    const scope = answers[0]?.claim.scope ?? '';
+    await Promise.all([
+      granted.length === 0 ? undefined : keepCommitted(this.secondary, granted),
+      this.onPrimary(scope, (store) => keepCommitted(store, answers), undefined),
+    ]);
   }
 
   release(claim: Claim): Promise<boolean> {

@@ -55,7 +55,7 @@ for (const [count, scripts] of [
     const kept = later();
     const results = await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
     assert.ok(results.every(({ state }) => state === 'claimed'));
-    await Promise.all(claims.map((claim) => store.keep?.(claim, kept, leaseMs)));
+    await store.keep?.(claims.map((claim) => ({ claim, record: kept, ttlMs: leaseMs })));
     assert.equal((await scriptCalls()) || 0, scripts);
     for (const { scope, key } of claims) {
       assert.deepEqual(await store.peek(scope, key), { state: 'completed', record: kept });
@@ -78,7 +78,7 @@ for (const [count, scripts] of [
     const stops = await Promise.all(
       claims.map(({ scope, key }, i) => two.watch(scope, key, () => woken[i]?.resolve())),
     );
-    await Promise.all(claims.map((claim) => one.keep?.(claim, later(), leaseMs)));
+    await one.keep?.(claims.map((claim) => ({ claim, record: later(), ttlMs: leaseMs })));
     await Promise.all(woken.map(({ promise }) => promise));
     for (const stop of stops) stop();
     await Promise.all([one.close(), two.close()]);
@@ -92,68 +92,105 @@ async function warmUp(store: ClaimStore) {
   await Promise.all(claims.map((claim) => store.complete(claim, record, leaseMs)));
 }
 
-test('a committed answer takes the place of another claim, whose owner then changes nothing', async () => {
+/** A connection without `command`: what it sends are scripts. */
+function scripted(): RedisConnection {
+  const connection = nodeRedis(client);
+  return {
+    ready: true,
+    evaluate: (...args) => connection.evaluate(...args),
+    subscribe: (...args) => connection.subscribe(...args),
+    unsubscribe: (...args) => connection.unsubscribe(...args),
+    ping: () => connection.ping(),
+    close: () => connection.close(),
+  };
+}
+
+for (const [way, connection] of [
+  ['commands', () => client],
+  ['scripts', scripted],
+] as const) {
+  test(`by ${way} a committed answer takes the place of another claim, whose owner changes nothing`, async () => {
+    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
+    const late = claimOf(newKey());
+    const claim = { ...claimOf(''), key: late.key, fingerprint: other.fingerprint };
+    const committed = later();
+    await store.claim(claim, leaseMs);
+    await store.keep?.([{ claim: late, record: committed, ttlMs: leaseMs }]);
+    assert.deepEqual(await store.renew([claim], leaseMs), [false]);
+    assert.equal(await store.complete(claim, other, leaseMs), false);
+    assert.equal(await store.release(claim), false);
+    assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record: committed });
+    await store.close();
+  });
+
+  test(`by ${way} committed answers of several scopes and times to live are kept together`, async () => {
+    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
+    const answers = [0, 1, 2, 3].map((i) => ({
+      claim: { ...claimOf(newKey()), scope: `scope ${i % 2}` },
+      record: { ...later(), answer: { ...record.answer, body: Buffer.from(`answer ${i}`) } },
+      ttlMs: i < 2 ? 10_000 : 60_000,
+    }));
+    await store.keep?.(answers);
+    for (const { claim, record, ttlMs } of answers) {
+      const { scope, key } = claim;
+      assert.deepEqual(await store.peek(scope, key), { state: 'completed', record });
+      const left = await client.pTTL(`idempotency:{${scope}}:${key}`);
+      assert.ok(left > ttlMs - 5_000 && left <= ttlMs, `${left} of ${ttlMs} ms`);
+    }
+    await store.close();
+  });
+
+  test(`by ${way} a committed answer leaves a key of another type alone, and fails nothing`, async () => {
+    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
+    const [claim, next] = [claimOf(newKey()), claimOf(newKey())];
+    const key = `idempotency:{tenant}:${claim.key}`;
+    await client.hSet(key, 'a', '1');
+    await store.keep?.(
+      [claim, next].map((each) => ({ claim: each, record: later(), ttlMs: leaseMs })),
+    );
+    assert.equal(await client.hGet(key, 'a'), '1');
+    assert.equal((await store.peek(next.scope, next.key))?.state, 'completed');
+    await store.close();
+  });
+
+  test(`by ${way} a committed answer that cannot be stored fails alone, and is reported`, async () => {
+    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
+    const [odd, whole] = [claimOf(newKey()), claimOf(newKey())];
+    const kept = store.keep?.([
+      { claim: odd, record: { ...later(), fingerprint: 'short' }, ttlMs: leaseMs },
+      { claim: whole, record: later(), ttlMs: leaseMs },
+    ]);
+    await assert.rejects(kept as Promise<void>, /fingerprint has 64/);
+    assert.equal((await store.peek(whole.scope, whole.key))?.state, 'completed');
+    await store.close();
+  });
+}
+
+test('where a store is the only memory no claim is overwritten', async () => {
   const store = redisClaims(client, { commandTimeoutMs: 5_000 });
-  const [late, claim] = [claimOf(newKey()), { ...claimOf(''), fingerprint: other.fingerprint }];
-  claim.key = late.key;
-  const committed = later();
+  store.keepUntilExpiry?.();
+  const claim = claimOf(newKey());
   await store.claim(claim, leaseMs);
-  await store.keep?.(late, committed, leaseMs);
-  assert.deepEqual(await store.renew([claim], leaseMs), [false]);
-  assert.equal(await store.complete(claim, other, leaseMs), false);
-  assert.equal(await store.release(claim), false);
-  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record: committed });
+  const stranger = { ...claim, owner: newOwner() };
+  await store.keep?.([{ claim: stranger, record: later(), ttlMs: leaseMs }]);
+  assert.equal((await store.peek(claim.scope, claim.key))?.state, 'in-flight');
+  await store.keep?.([{ claim, record: later(), ttlMs: leaseMs }]);
+  assert.equal((await store.peek(claim.scope, claim.key))?.state, 'completed');
   await store.close();
 });
-
-test('where a store is the only memory, or has scripts only, no claim is overwritten', async () => {
-  const { ready, evaluate, subscribe } = bound(nodeRedis(client));
-  const scripted = { ready, evaluate, subscribe, unsubscribe: subscribe };
-  const stores = [
-    redisClaims(client, { commandTimeoutMs: 5_000 }),
-    redisClaims({ ...scripted, ping: async () => {}, close: async () => {} }),
-  ];
-  stores[0]?.keepUntilExpiry?.();
-  for (const store of stores) {
-    const claim = claimOf(newKey());
-    await store.claim(claim, leaseMs);
-    await store.keep?.({ ...claim, owner: newOwner() }, later(), leaseMs);
-    assert.equal((await store.peek(claim.scope, claim.key))?.state, 'in-flight');
-    await store.keep?.(claim, later(), leaseMs);
-    assert.equal((await store.peek(claim.scope, claim.key))?.state, 'completed');
-    await store.close();
-  }
-});
-
-function bound(connection: RedisConnection) {
-  const { ready } = connection;
-  const evaluate: RedisConnection['evaluate'] = (...args) => connection.evaluate(...args);
-  const subscribe: RedisConnection['subscribe'] = (...args) => connection.subscribe(...args);
-  return { ready, evaluate, subscribe };
-}
 
 test('an answer that was kept after it expired is not served, and its key is free', async () => {
   const [store, only] = [redisClaims(client), redisClaims(client)];
   only.keepUntilExpiry?.();
   const claim = claimOf(newKey());
   const expired = { ...record, expiresAt: Date.now() - 1 };
-  await store.keep?.(claim, expired, leaseMs);
+  await store.keep?.([{ claim, record: expired, ttlMs: leaseMs }]);
   assert.equal(await store.peek(claim.scope, claim.key), undefined);
   // Its clock must not decide where no record does: there the time to live is the bound.
   const known = { state: 'completed', record: expired };
   assert.deepEqual(await only.claim(claim, leaseMs), known);
   assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
   await Promise.all([store.close(), only.close()]);
-});
-
-test('a committed answer leaves a key of another type alone, and fails nothing', async () => {
-  const store = redisClaims(client, { commandTimeoutMs: 5_000 });
-  const claim = claimOf(newKey());
-  const key = `idempotency:{tenant}:${claim.key}`;
-  await client.hSet(key, 'a', '1');
-  await store.keep?.(claim, later(), leaseMs);
-  assert.equal(await client.hGet(key, 'a'), '1');
-  await store.close();
 });
 
 test('a claim whose parts have another size than they must is refused, and alone', async () => {
@@ -229,7 +266,7 @@ test('closing waits for the answers that are on their way, also by a script sent
   await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
   await client.scriptFlush();
   const lasting = { ...record, expiresAt: Date.now() + 60_000 };
-  const kept = Promise.all(claims.map((claim) => store.keep?.(claim, lasting, 60_000)));
+  const kept = store.keep?.(claims.map((claim) => ({ claim, record: lasting, ttlMs: 60_000 })));
   await store.close();
   own.destroy();
   await kept;

@@ -1,6 +1,6 @@
 import type { IdempotencyRecord } from '../answer.ts';
-import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
-import { Coalescer } from './coalescer.ts';
+import type { Claim, ClaimResult, ClaimStore, CommittedAnswer } from '../claims/claim-store.ts';
+import { Coalescer, chunkEnd, fewMax } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
@@ -10,6 +10,7 @@ import {
   claimScript,
   completeScript,
   discardScript,
+  keepScript,
   peekScript,
   releaseScript,
   renewScript,
@@ -46,6 +47,16 @@ interface Completion extends Claim {
   ttlMs: number;
 }
 
+/** A committed answer, encoded. */
+interface Kept {
+  scope: string;
+  key: string;
+  value: Buffer;
+  ttlMs: number;
+}
+
+const bytes = (item: { value: Buffer }) => item.value.length;
+
 /**
  * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
  * server or of a cluster, or over any {@link RedisConnection}.
@@ -78,7 +89,6 @@ class RedisClaims implements ClaimStore {
   private readonly deadlines: Deadlines;
   private readonly completions: Coalescer<Completion>;
   private readonly releases: Coalescer<Claim>;
-  private readonly keeps: Coalescer<Completion>;
   private readonly claims: Coalescer<ClaimEntry>;
   private readonly held: Coalescer<ClaimEntry>;
   private readonly retries: Coalescer<ClaimEntry>;
@@ -93,13 +103,9 @@ class RedisClaims implements ClaimStore {
     this.timeoutMs = options.commandTimeoutMs ?? 500;
     this.deadlines = new Deadlines(this.timeoutMs);
     const schedule = () => this.schedule();
-    const bytes = (item: Completion) => item.value.length;
     const native = connection.command !== undefined;
-    const complete = (items: readonly Completion[]) => this.sendCompletions(items);
-    this.completions = new Coalescer(complete, schedule, { bytes });
-    this.keeps = new Coalescer(complete, schedule, {
+    this.completions = new Coalescer<Completion>((items) => this.sendCompletions(items), schedule, {
       bytes,
-      one: native ? (item) => this.keepOne(item) : undefined,
     });
     this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
     // One call has one lease for all.
@@ -151,13 +157,28 @@ class RedisClaims implements ClaimStore {
     return (await this.completions.add({ scope, key, fingerprint, owner, value, ttlMs })) === 1;
   }
 
-  async keep(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<void> {
-    this.forget(claim);
-    const { scope, key, fingerprint, owner } = claim;
-    const value = encodeRecord(record);
-    // Where others rely on the store alone, nothing is put over a claim.
-    const via = this.onlyMemory ? this.completions : this.keeps;
-    await via.add({ scope, key, fingerprint, owner, value, ttlMs });
+  async keep(answers: readonly CommittedAnswer[]): Promise<void> {
+    const calls: Promise<unknown>[] = [];
+    const scopes = new Map<string, Kept[]>();
+    for (const { claim, record, ttlMs } of answers) {
+      // Where others rely on the store alone, nothing is put over a claim.
+      if (this.onlyMemory) {
+        calls.push(this.complete(claim, record, ttlMs));
+        continue;
+      }
+      this.forget(claim);
+      const { scope, key } = claim;
+      const kept = scopes.get(scope) ?? [];
+      scopes.set(scope, kept);
+      try {
+        kept.push({ scope, key, value: encodeRecord(record), ttlMs: Math.ceil(ttlMs) });
+      } catch (error) {
+        // A record that cannot be stored fails alone.
+        calls.push(Promise.reject(error));
+      }
+    }
+    for (const kept of scopes.values()) calls.push(...this.sendKept(kept));
+    await Promise.all(calls);
   }
 
   async release(claim: Claim): Promise<boolean> {
@@ -220,7 +241,6 @@ class RedisClaims implements ClaimStore {
   private flush(): void {
     this.scheduled = false;
     this.completions.flush();
-    this.keeps.flush();
     this.releases.flush();
     this.claims.flush();
     this.held.flush();
@@ -233,13 +253,29 @@ class RedisClaims implements ClaimStore {
     return this.command(['SET', this.keyOf(entry), value, 'NX', 'GET', 'PX', String(leaseMs)]);
   }
 
-  /** Also over the claim of another owner: the record is committed, and is what that one will find. */
-  private async keepOne(item: Completion): Promise<void> {
+  /** Also over the claims of other owners: the records are committed, and are what those will find. */
+  private sendKept(items: readonly Kept[]): Promise<unknown>[] {
+    if (this.connection.command && items.length <= fewMax) {
+      return items.map((item) => this.keepOne(item));
+    }
+    const calls: Promise<unknown>[] = [];
+    const fits = (first: Kept, item: Kept) => first.ttlMs === item.ttlMs;
+    for (let at = 0; at < items.length; ) {
+      const end = chunkEnd(items, at, { fits, bytes });
+      const chunk = items.slice(at, end);
+      const values = Buffer.concat(chunk.map(({ value }) => value));
+      const args = [String((chunk[0] as Kept).ttlMs), values];
+      calls.push(this.call(keepScript, this.keysOf(chunk), args));
+      at = end;
+    }
+    return calls;
+  }
+
+  private async keepOne(item: Kept): Promise<void> {
     const key = this.keyOf(item);
-    const args = ['SET', key, item.value, 'GET', 'PX', String(Math.ceil(item.ttlMs))];
     let before: unknown;
     try {
-      before = await this.command(args);
+      before = await this.command(['SET', key, item.value, 'GET', 'PX', String(item.ttlMs)]);
     } catch (error) {
       if (!isWrongType(error)) throw error;
     }

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ChunkBounds, Coalescer, chunkBytesMax, entriesMax, fewMax } from './coalescer.ts';
+import {
+  Coalescer,
+  type CoalescerOptions,
+  chunkBytesMax,
+  entriesMax,
+  fewMax,
+} from './coalescer.ts';
 
 interface Item {
   scope: string;
@@ -10,7 +16,7 @@ interface Item {
 }
 
 /** What one flush sends, as the ids of each call; checks that each item gets its own reply. */
-async function calls(items: Item[], bounds?: ChunkBounds<Item>): Promise<number[][]> {
+async function calls(items: Item[], bounds?: CoalescerOptions<Item>): Promise<number[][]> {
   const sent: number[][] = [];
   const send = async (chunk: readonly Item[]) => {
     const ids = chunk.map((item) => item.id);

@@ -17,10 +17,15 @@ export const chunkBytesMax = 4 * 1024 * 1024;
  */
 export const fewMax = 16;
 
-interface Entry<T> {
-  item: T;
+interface Waiter {
   resolve: (reply: unknown) => void;
   reject: (error: unknown) => void;
+}
+
+/** What one tick brought of a scope; `waiters[i]` is told what became of `items[i]`. */
+interface Gathered<T> {
+  items: T[];
+  waiters: Waiter[];
 }
 
 /** How a list of items becomes one script call; replies come in the order of `items`. */
@@ -32,29 +37,51 @@ export interface ChunkBounds<T> {
   fits?: (first: T, item: T) => boolean;
   /** Bytes of an item, which count towards {@link chunkBytesMax}. Default: they are not counted. */
   bytes?: (item: T) => number;
+}
+
+export interface CoalescerOptions<T> extends ChunkBounds<T> {
   /** Sends one of a {@link fewMax} or less by itself. Default: a script call sends them all. */
   one?: ((item: T) => Promise<unknown>) | undefined;
+}
+
+/** @returns where the chunk that begins at `from` ends; at least one item later */
+export function chunkEnd<T>(items: readonly T[], from: number, bounds: ChunkBounds<T>): number {
+  const { fits, bytes } = bounds;
+  const first = items[from] as T;
+  const last = Math.min(items.length, from + entriesMax);
+  let total = bytes ? bytes(first) : 0;
+  let end = from + 1;
+  for (; end < last; end++) {
+    const item = items[end] as T;
+    if (fits && !fits(first, item)) break;
+    if (bytes) total += bytes(item);
+    if (total > chunkBytesMax) break;
+  }
+  return end;
 }
 
 /** Gathers the items of one tick by scope and sends each scope's as one call, or few one by one. */
 export class Coalescer<T extends { scope: string }> {
   private readonly send: Send<T>;
   private readonly schedule: () => void;
-  private readonly bounds: ChunkBounds<T>;
-  private scopes = new Map<string, Entry<T>[]>();
+  private readonly options: CoalescerOptions<T>;
+  private scopes = new Map<string, Gathered<T>>();
 
-  constructor(send: Send<T>, schedule: () => void, bounds: ChunkBounds<T> = {}) {
+  constructor(send: Send<T>, schedule: () => void, options: CoalescerOptions<T> = {}) {
     this.send = send;
     this.schedule = schedule;
-    this.bounds = bounds;
+    this.options = options;
   }
 
   add(item: T): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const entries = this.scopes.get(item.scope);
-      const entry = { item, resolve, reject };
-      if (entries) entries.push(entry);
-      else this.scopes.set(item.scope, [entry]);
+      let gathered = this.scopes.get(item.scope);
+      if (!gathered) {
+        gathered = { items: [], waiters: [] };
+        this.scopes.set(item.scope, gathered);
+      }
+      gathered.items.push(item);
+      gathered.waiters.push({ resolve, reject });
       this.schedule();
     });
   }
@@ -63,53 +90,40 @@ export class Coalescer<T extends { scope: string }> {
     if (this.scopes.size === 0) return;
     const scopes = this.scopes;
     this.scopes = new Map();
-    const { one } = this.bounds;
-    for (const entries of scopes.values()) {
-      if (one && entries.length <= fewMax) {
-        for (const entry of entries) one(entry.item).then(entry.resolve, entry.reject);
+    const { one } = this.options;
+    for (const { items, waiters } of scopes.values()) {
+      if (one && items.length <= fewMax) {
+        items.forEach((item, i) => {
+          const { resolve, reject } = waiters[i] as Waiter;
+          one(item).then(resolve, reject);
+        });
         continue;
       }
-      for (let at = 0; at < entries.length; ) {
-        const end = this.chunkEnd(entries, at);
-        this.sendChunk(end - at === entries.length ? entries : entries.slice(at, end));
+      for (let at = 0; at < items.length; ) {
+        const end = chunkEnd(items, at, this.options);
+        this.sendChunk(items.slice(at, end), waiters.slice(at, end));
         at = end;
       }
     }
   }
 
-  /** @returns where the chunk that begins at `from` ends; at least one entry later */
-  private chunkEnd(entries: readonly Entry<T>[], from: number): number {
-    const { fits, bytes } = this.bounds;
-    const first = (entries[from] as Entry<T>).item;
-    const last = Math.min(entries.length, from + entriesMax);
-    let total = bytes ? bytes(first) : 0;
-    let end = from + 1;
-    for (; end < last; end++) {
-      const { item } = entries[end] as Entry<T>;
-      if (fits && !fits(first, item)) break;
-      if (bytes) total += bytes(item);
-      if (total > chunkBytesMax) break;
-    }
-    return end;
-  }
-
   // Also what throws at once: nobody stands above the tick that flushes.
-  private async call(entries: readonly Entry<T>[]): Promise<unknown> {
-    return this.send(entries.map((entry) => entry.item));
+  private async call(items: readonly T[]): Promise<unknown> {
+    return this.send(items);
   }
 
-  private sendChunk(entries: readonly Entry<T>[]): void {
-    this.call(entries).then(
+  private sendChunk(items: readonly T[], waiters: readonly Waiter[]): void {
+    this.call(items).then(
       (replies) => {
-        if (!Array.isArray(replies) || replies.length !== entries.length) {
+        if (!Array.isArray(replies) || replies.length !== items.length) {
           const error = new Error('Redis answered a script with something else than its replies.');
-          for (const entry of entries) entry.reject(error);
+          for (const { reject } of waiters) reject(error);
           return;
         }
-        for (let i = 0; i < entries.length; i++) (entries[i] as Entry<T>).resolve(replies[i]);
+        for (let i = 0; i < waiters.length; i++) (waiters[i] as Waiter).resolve(replies[i]);
       },
       (error) => {
-        for (const entry of entries) entry.reject(error);
+        for (const { reject } of waiters) reject(error);
       },
     );
   }

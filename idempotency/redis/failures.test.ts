@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { createClient } from 'redis';
 import { type FallbackClaims, fallbackClaims } from '../claims/fallback.ts';
 import { memoryClaims } from '../claims/memory.ts';
@@ -168,6 +169,7 @@ test('a store that throws at once does not fail a request whose effect is commit
   const layer = createIdempotency({ claims, records, onClaimError });
   t.after(() => layer.close());
   assert.equal((await layer.execute(requestOf(newKey()), run)).replayed, false);
+  await setImmediate();
   assert.match(String(errors[0]), /at once/);
 });
 

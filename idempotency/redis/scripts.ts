@@ -67,6 +67,25 @@ end
 return out`);
 
 /**
+ * Keeps committed answers, over whatever claims there are. KEYS[i]: key of entry i. ARGV[1]: time to live
+ * of all, ms. ARGV[2]: all values, joined; each has its length behind its fingerprint. Returns 0.
+ */
+export const keepScript = script(`
+local at, failure = 1, nil
+for i, key in ipairs(KEYS) do
+  local length = struct.unpack('>I4', ARGV[2], at + 68)
+  local value = string.sub(ARGV[2], at, at + length - 1)
+  local before = redis.pcall('SET', key, value, 'GET', 'PX', ARGV[1])
+  if type(before) == 'table' and not string.find(before.err, 'WRONGTYPE', 1, true) then
+    failure = before
+  elseif type(before) == 'string' and string.sub(before, 1, 5) == 'ik1cw' then
+    redis.call('PUBLISH', key, '')
+  end
+  at = at + length
+end
+return failure or 0`);
+
+/**
  * Releases claims. KEYS[i]: key of entry i. ARGV[i]: owner.
  * Returns per entry: 1 = released · 0 = the owner does not hold the claim.
  */
