@@ -27,29 +27,31 @@ export async function keepAnswer(
 ): Promise<void> {
   const until = flight.heldSince + memory.leaseMs;
   for (let pauseMs = pauseMsMin; ; pauseMs = Math.min(2 * pauseMs, pauseMsMax)) {
-    const failure = await attempt(flight, record, memory).catch((error: unknown) => ({ error }));
-    if (!failure) return;
-    if ('taken' in failure) throw new Error('The claim was lost before its answer was kept.');
-    if (performance.now() + pauseMs >= until) throw failure.error;
-    await setTimeout(pauseMs);
+    try {
+      if (await memory.claims.complete(flight.claim, record, memory.ttlMs)) return;
+      if (!(await isTaken(flight, record, memory))) return;
+    } catch (error) {
+      if (performance.now() + pauseMs >= until) throw error;
+      await setTimeout(pauseMs);
+      continue;
+    }
+    throw new Error('The claim was lost before its answer was kept.');
   }
 }
 
-/** @returns undefined once kept, `taken` when another request has the key */
-async function attempt(
+/** @returns whether another request has the key; false once the answer is kept after all */
+async function isTaken(
   flight: Flight,
   record: IdempotencyRecord,
   { claims, leaseMs, ttlMs }: OnlyMemory,
-): Promise<{ taken: true } | undefined> {
-  if (await claims.complete(flight.claim, record, ttlMs)) return undefined;
+): Promise<boolean> {
   const held = await flight.ask(claims, leaseMs);
   if (held.state === 'claimed') {
-    if (await claims.complete(flight.claim, record, ttlMs)) return undefined;
+    if (await claims.complete(flight.claim, record, ttlMs)) return false;
     throw new Error('The claim store lost a claim that it had just granted.');
   }
   // An earlier try may have succeeded and its reply been lost.
-  const ours = held.state === 'completed' && sameRecord(held.record, record);
-  return ours ? undefined : { taken: true };
+  return held.state !== 'completed' || !sameRecord(held.record, record);
 }
 
 function sameRecord(one: IdempotencyRecord, two: IdempotencyRecord): boolean {

@@ -44,9 +44,8 @@ export interface IdempotencyOptions {
    */
   retentionMs?: number;
   /**
-   * Bytes of answers kept in this process; where there are records, of those that were asked for
-   * again: most never are, and keeping them costs more than looking the few up. Default 32 MiB; 0
-   * turns that cache off.
+   * Bytes of answers kept in this process, of those that were asked for again: most never are, and
+   * keeping them costs more than looking the few up. Default 32 MiB; 0 turns that cache off.
    */
   recentBytesMax?: number;
   /**
@@ -135,28 +134,18 @@ export class Idempotency {
    * @throws ClaimsUnavailable when the claim store failed; nothing was run
    * @throws TypeError when `fingerprint` has another form: stored, it would shift what follows it
    */
-  async execute(
+  execute(
     request: KeyedRequest,
     run: (claim: RunClaim) => Promise<RunResult>,
   ): Promise<ExecuteResult> {
     if (!fingerprintForm.test(request.fingerprint)) {
-      throw new TypeError('`fingerprint` must have 64 lower-case hexadecimal digits.');
+      const message = '`fingerprint` must have 64 lower-case hexadecimal digits.';
+      return Promise.reject(new TypeError(message));
     }
     const id = keyId(request.scope, request.key);
-    let deadline = 0;
-    for (let flight = this.flights.get(id); flight; flight = this.flights.get(id)) {
-      const other = flight.claim.fingerprint !== request.fingerprint;
-      const known = other ? await this.decideReuse(flight, request) : undefined;
-      if (known) return replay(known, request);
-      const now = performance.now();
-      if (deadline === 0) deadline = now + this.waitMs;
-      else if (now >= deadline) throw this.inFlight();
-      const record = await flight.join(deadline - now, () => this.inFlight());
-      if (record) return replay(record, request);
-    }
-    const known = this.recent.get(id);
-    if (known) return replay(known, request);
-    return this.fly(id, request, run, deadline);
+    return this.flights.has(id)
+      ? this.join(id, request, run)
+      : (this.recall(id, request) ?? this.fly(id, request, run, 0));
   }
 
   /** What became of a key: `in-flight`, its record, or undefined when it had no effect. */
@@ -216,6 +205,31 @@ export class Idempotency {
     return committedRecord(this.records, request);
   }
 
+  /** Waits for what flies under the key, and flies itself when that ended without an answer. */
+  private async join(
+    id: string,
+    request: KeyedRequest,
+    run: (claim: RunClaim) => Promise<RunResult>,
+  ): Promise<ExecuteResult> {
+    let deadline = 0;
+    for (let flight = this.flights.get(id); flight; flight = this.flights.get(id)) {
+      const other = flight.claim.fingerprint !== request.fingerprint;
+      const known = other ? await this.decideReuse(flight, request) : undefined;
+      if (known) return replay(known, request);
+      const now = performance.now();
+      if (deadline === 0) deadline = now + this.waitMs;
+      else if (now >= deadline) throw this.inFlight();
+      const record = await flight.join(deadline - now, () => this.inFlight());
+      if (record) return replay(record, request);
+    }
+    return this.recall(id, request) ?? this.fly(id, request, run, deadline);
+  }
+
+  private recall(id: string, request: KeyedRequest): Promise<ExecuteResult> | undefined {
+    const known = this.recent.get(id);
+    return known && Promise.resolve(known).then((record) => replay(record, request));
+  }
+
   /** @param deadline when waiting ends, in `performance.now()` milliseconds; 0 before it began */
   private async fly(
     id: string,
@@ -229,11 +243,13 @@ export class Idempotency {
     this.renewal ??= setInterval(() => this.renew(), this.leaseMs / 3).unref();
     let landed: IdempotencyRecord | undefined;
     try {
-      const known = await this.claimOrFind(flight, deadline);
-      if (known) {
-        landed = known;
-        this.recent.set(id, known, this.ttlMs.here);
-        return { answer: known.answer, replayed: true };
+      const claimed = await this.ask(flight);
+      if (claimed.state !== 'claimed') {
+        landed = await this.find(flight, claimed, deadline);
+        if (landed) {
+          this.recent.set(id, landed, this.ttlMs.here);
+          return { answer: landed.answer, replayed: true };
+        }
       }
       flight.hold();
       const result = await run(flight);
@@ -242,10 +258,11 @@ export class Idempotency {
         return { answer: result.unrecorded, replayed: false };
       }
       const { record, replayed } = result;
-      const kept = this.complete(flight, record);
-      if (kept) await kept;
-      // With records a first answer is in the store, or in them, should it be asked for again.
-      if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
+      let isStored = true;
+      if (this.records) this.keepLater(flight, record);
+      else isStored = await this.store(flight, record);
+      // Most answers are never asked for again, and one that is will be found where it was stored.
+      if (replayed || !isStored) this.recent.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };
@@ -258,38 +275,64 @@ export class Idempotency {
     }
   }
 
-  /** @returns undefined once claimed, else the record that someone completed */
-  private async claimOrFind(
-    flight: Flight,
-    deadline: number,
-  ): Promise<IdempotencyRecord | undefined> {
-    let result: ClaimResult;
+  /** @throws ClaimsUnavailable */
+  private async ask(flight: Flight): Promise<ClaimResult> {
     try {
-      result = await flight.ask(this.claims, this.leaseMs);
+      return await flight.ask(this.claims, this.leaseMs);
     } catch (error) {
       throw new ClaimsUnavailable(error);
     }
-    if (result.state === 'claimed') return undefined;
-    if (result.state === 'completed') return sameRequest(result.record, flight.claim);
+  }
+
+  /** @returns undefined once claimed after all, else the record that someone completed */
+  private async find(
+    flight: Flight,
+    first: Exclude<ClaimResult, { state: 'claimed' }>,
+    deadline: number,
+  ): Promise<IdempotencyRecord | undefined> {
+    if (first.state === 'completed') return sameRequest(first.record, flight.claim);
     const { claims, records, leaseMs, waitMs } = this;
     const until = deadline || performance.now() + waitMs;
-    return waitElsewhere({ claims, records, leaseMs, deadline: until, flight, first: result });
+    return waitElsewhere({ claims, records, leaseMs, deadline: until, flight, first });
   }
 
-  /** @returns undefined when the answer is committed already: a lost completion costs a look-up later */
-  private complete(flight: Flight, record: IdempotencyRecord): Promise<void> | undefined {
-    const left = (record.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
-    const ttlMs = Math.min(this.ttlMs.store, left);
-    if (ttlMs < 1) return void this.release(flight);
-    if (this.records) return void this.keepLater({ claim: flight.claim, record, ttlMs });
+  /**
+   * Puts an answer that has no record into the claim store.
+   *
+   * @returns false when it could not be kept
+   */
+  private async store(flight: Flight, record: IdempotencyRecord): Promise<boolean> {
+    const ttlMs = this.timeToLive(record);
+    if (ttlMs < 1) {
+      this.release(flight);
+      return false;
+    }
     const { claims, leaseMs } = this;
-    return keepAnswer(flight, record, { claims, leaseMs, ttlMs }).catch(this.onClaimError);
+    try {
+      await keepAnswer(flight, record, { claims, leaseMs, ttlMs });
+      return true;
+    } catch (error) {
+      this.onClaimError(error);
+      return false;
+    }
   }
 
-  /** With what else this turn of the event loop brings: what a batch committed together goes together. */
-  private keepLater(answer: CommittedAnswer): void {
+  /**
+   * Has the claim store keep a committed answer, with what else this turn of the event loop brings: what
+   * was committed together goes together. Nobody waits for it; a lost one costs a look-up later.
+   */
+  private keepLater(flight: Flight, record: IdempotencyRecord): void {
+    const ttlMs = this.timeToLive(record);
+    if (ttlMs < 1) {
+      this.release(flight);
+      return;
+    }
     if (this.committed.length === 0) setImmediate(() => this.keepGathered());
-    this.committed.push(answer);
+    this.committed.push({ claim: flight.claim, record, ttlMs });
+  }
+
+  private timeToLive({ expiresAt = Number.POSITIVE_INFINITY }: IdempotencyRecord): number {
+    return Math.min(this.ttlMs.store, expiresAt - Date.now());
   }
 
   // Async, so that a store that throws at once fails nobody: the effects are committed.

@@ -49,8 +49,8 @@ export async function fastifyIdempotency(
   if (!app.hasRequestDecorator('idempotency')) app.decorateRequest('idempotency', null);
   // Named, so that the start-up check finds this very hook on the routes that have it.
   const hook = `idempotency_${++registrations}`;
-  const handler = async (request: FastifyRequest, reply: FastifyReply) =>
-    protects(protection, request) ? protect(protection, request, reply) : undefined;
+  const handler = (request: FastifyRequest, reply: FastifyReply) =>
+    protects(protection, request) ? protect(protection, request, reply) : Promise.resolve();
   Object.defineProperty(handler, 'name', { value: hook });
   app.addHook('preHandler', handler as never);
   app.addHook('onRoute', (route) => {
@@ -88,9 +88,14 @@ async function protect(
 ): Promise<void> {
   let incoming: Incoming;
   try {
-    const scope = await protection.settings.scope(request);
-    const body = await bodyOfRequest(protection, request);
-    incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
+    const scope = protection.settings.scope(request);
+    const body = bodyOfRequest(protection, request);
+    incoming = {
+      ...requestLine(request.raw, request.originalUrl),
+      // Awaited where they must be: each wait is a turn of the queue that every request pays.
+      scope: typeof scope === 'string' ? scope : await scope,
+      body: body instanceof Promise ? await body : body,
+    };
   } catch (error) {
     return refuse(reply, error);
   }
@@ -165,22 +170,28 @@ function fail(
   if (!sendProblem(reply.raw, error)) sendFailure(reply.raw);
 }
 
-async function bodyOfRequest(
+function bodyOfRequest(
   protection: Protection<FastifyRequest>,
   request: FastifyRequest,
-): Promise<Incoming['body']> {
+): Incoming['body'] | Promise<Incoming['body']> {
   const { body } = request;
   if (body === undefined || body === null) {
     return body === null && isJson(request.headers['content-type']) ? { json: null } : undefined;
   }
   if (body instanceof Uint8Array) return { raw: body };
-  if (body instanceof Readable) {
-    const bytes = await readBytes(body, protection.settings.bodyBytesMax);
-    request.body = Readable.from([bytes]);
-    return { raw: bytes };
-  }
+  if (body instanceof Readable) return bodyOfStream(protection, request, body);
   if (typeof body === 'string' && !isJson(request.headers['content-type'])) {
     return { raw: Buffer.from(body) };
   }
   return { json: body };
+}
+
+async function bodyOfStream(
+  { settings }: Protection<FastifyRequest>,
+  request: FastifyRequest,
+  stream: Readable,
+): Promise<Incoming['body']> {
+  const bytes = await readBytes(stream, settings.bodyBytesMax);
+  request.body = Readable.from([bytes]);
+  return { raw: bytes };
 }

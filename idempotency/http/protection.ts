@@ -147,7 +147,8 @@ export class Protection<Request = unknown> {
     capture: (context: RequestIdempotency) => Promise<Captured>,
   ): Promise<RunResult> {
     const { scope, key } = context;
-    const known = await this.find(scope, key);
+    const { query } = this.settings;
+    const known = query && (await this.find(scope, key));
     if (known) return { record: known, replayed: true };
     let captured: Captured;
     try {
@@ -167,7 +168,11 @@ export class Protection<Request = unknown> {
       const committed = await this.find(scope, key);
       if (committed) return this.afterwards(context, committed);
     }
-    return this.recordAfter(context, captured);
+    // For an answer that the handler did not record with its effect.
+    const answer = this.answerOf(captured);
+    if (!this.settings.recorded(captured.status)) return { unrecorded: answer };
+    const record = { fingerprint: context.fingerprint, answer };
+    return (query && (await this.insert(query, context, record))) ?? { record, replayed: false };
   }
 
   /** Ours, though the handler failed after its commit, or the one that another process wrote. */
@@ -176,20 +181,20 @@ export class Protection<Request = unknown> {
     return { record: committed, replayed: !ours };
   }
 
-  /** For answers that the handler did not record with its effect. */
-  private async recordAfter(context: Context, captured: Captured): Promise<RunResult> {
-    const answer = this.answerOf(captured);
-    if (!this.settings.recorded(captured.status)) return { unrecorded: answer };
-    const record = { fingerprint: context.fingerprint, answer };
-    const { query, retentionMs } = this.settings;
+  /** @returns undefined, or what another process recorded meanwhile */
+  private async insert(
+    query: Query,
+    { scope, key }: Context,
+    record: IdempotencyRecord,
+  ): Promise<RunResult | undefined> {
     try {
-      if (query) await insertRecord(query, context.scope, context.key, record, retentionMs);
+      await insertRecord(query, scope, key, record, this.settings.retentionMs);
+      return undefined;
     } catch (error) {
-      const other = await this.find(context.scope, context.key);
+      const other = await this.find(scope, key);
       if (!other) throw error;
       return { record: other, replayed: true };
     }
-    return { record, replayed: false };
   }
 
   private answerOf(captured: Captured): Answer {

@@ -27,6 +27,29 @@ async function scriptCalls(): Promise<number> {
   return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
 }
 
+test('answers of several owners and times to live complete in one tick, strangers alone do not', async () => {
+  const store = redisClaims(client, { commandTimeoutMs: 5_000 });
+  const claims = [1, 2, 3, 4].map(() => claimOf(newKey()));
+  await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
+  const owners = ['nobody', claims[1]?.owner, 'ä'.repeat(24), claims[3]?.owner] as string[];
+  const completed = await Promise.all(
+    claims.map((claim, i) => {
+      const body = Buffer.from(`answer ${i}`);
+      const own = { ...record, answer: { ...record.answer, body } };
+      return store.complete({ ...claim, owner: owners[i] as string }, own, 10_000 * (i + 1));
+    }),
+  );
+  assert.deepEqual(completed, [false, true, false, true]);
+  for (const [i, { scope, key }] of claims.entries()) {
+    const found = await store.peek(scope, key);
+    assert.equal(found?.state, completed[i] ? 'completed' : 'in-flight');
+    if (found?.state === 'completed') assert.equal(`${found.record.answer.body}`, `answer ${i}`);
+    const left = await client.pTTL(`idempotency:{${scope}}:${key}`);
+    if (completed[i]) assert.ok(left > 10_000 * i && left <= 10_000 * (i + 1), `${left} ms`);
+  }
+  await store.close();
+});
+
 test('answers too large for one script call together go out in several', async () => {
   const store = redisClaims(client, { commandTimeoutMs: 10_000 });
   const claims = [1, 2, 3].map(() => claimOf(newKey()));
@@ -45,7 +68,7 @@ const other = { ...record, fingerprint: 'e'.repeat(64) };
 
 for (const [count, scripts] of [
   [fewMax, 0],
-  [fewMax + 1, 2],
+  [2 * fewMax + 1, 2],
 ] as const) {
   test(`${count} claims and their committed answers cost ${scripts} scripts`, async () => {
     const store = redisClaims(client, { commandTimeoutMs: 5_000 });
@@ -87,14 +110,14 @@ for (const [count, scripts] of [
 
 /** Both scripts are known to the server from then on. */
 async function warmUp(store: ClaimStore) {
-  const claims = Array.from({ length: fewMax + 1 }, () => claimOf(newKey()));
+  const claims = Array.from({ length: 2 * fewMax + 1 }, () => claimOf(newKey()));
   await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
   await Promise.all(claims.map((claim) => store.complete(claim, record, leaseMs)));
 }
 
 /** A connection without `command`: what it sends are scripts. */
-function scripted(): RedisConnection {
-  const connection = nodeRedis(client);
+function scripted(of = client): RedisConnection {
+  const connection = nodeRedis(of);
   return {
     ready: true,
     evaluate: (...args) => connection.evaluate(...args),
@@ -107,7 +130,7 @@ function scripted(): RedisConnection {
 
 for (const [way, connection] of [
   ['commands', () => client],
-  ['scripts', scripted],
+  ['scripts', () => scripted()],
 ] as const) {
   test(`by ${way} a committed answer takes the place of another claim, whose owner changes nothing`, async () => {
     const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
@@ -206,6 +229,38 @@ test('a claim whose parts have another size than they must is refused, and alone
   await store.close();
 });
 
+test('what one tick claims and frees is one write, and a claim never overtakes a release', async (t) => {
+  const own = await server.client();
+  t.after(() => own.destroy());
+  const connection = nodeRedis(own);
+  let commands = 0;
+  const command: RedisConnection['command'] = (args) => {
+    commands += 1;
+    return connection.command?.(args) as Promise<unknown>;
+  };
+  const counted = { ...scripted(own), command };
+  const store = redisClaims(counted, { commandTimeoutMs: 5_000 });
+  const [done, left, fresh] = [claimOf(newKey()), claimOf(newKey()), claimOf(newKey())];
+  await Promise.all([store.claim(done, leaseMs), store.claim(left, leaseMs)]);
+  await store.complete({ ...done, owner: newOwner() }, record, leaseMs);
+  const reads = async () =>
+    Number(/total_reads_processed:(\d+)/.exec(await client.info('stats'))?.[1]);
+  const before = await reads();
+  commands = 0;
+  const settling = [
+    store.claim(fresh, leaseMs),
+    store.complete(done, record, leaseMs),
+    store.release(left),
+    store.claim({ ...left, owner: newOwner() }, leaseMs),
+  ];
+  assert.equal(commands, 1, 'the first claim is sent at once');
+  const settled = await Promise.all(settling);
+  assert.deepEqual(settled, [{ state: 'claimed' }, true, true, { state: 'claimed' }]);
+  // The one, and the question itself.
+  assert.equal((await reads()) - before, 2);
+  await store.close();
+});
+
 test('a connection that gives text for bytes is told so, and loses nobody a claim', async () => {
   const connection = nodeRedis(client);
   const evaluate: typeof connection.evaluate = (script, keys, args) =>
@@ -262,7 +317,7 @@ for (const settle of ['answered', 'left unanswered'] as const) {
 test('closing waits for the answers that are on their way, also by a script sent anew', async (t) => {
   const own = await server.client();
   const store = redisClaims(own);
-  const claims = Array.from({ length: fewMax + 1 }, () => claimOf(newKey()));
+  const claims = Array.from({ length: 2 * fewMax + 1 }, () => claimOf(newKey()));
   await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
   await client.scriptFlush();
   const lasting = { ...record, expiresAt: Date.now() + 60_000 };

@@ -1,6 +1,12 @@
 import type { IdempotencyRecord } from '../answer.ts';
-import type { Claim, ClaimResult, ClaimStore, CommittedAnswer } from '../claims/claim-store.ts';
-import { Coalescer, chunkEnd, fewMax } from './coalescer.ts';
+import {
+  type Claim,
+  type ClaimResult,
+  type ClaimStore,
+  type CommittedAnswer,
+  ownerLength,
+} from '../claims/claim-store.ts';
+import { type ChunkBounds, Coalescer, chunkEnd, fewMax } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
@@ -42,20 +48,24 @@ interface ClaimEntry extends Claim {
   leaseMs: number;
 }
 
-interface Completion extends Claim {
-  value: Buffer;
-  ttlMs: number;
-}
-
-/** A committed answer, encoded. */
+/** An encoded answer. */
 interface Kept {
   scope: string;
   key: string;
   value: Buffer;
+  /** Whole milliseconds, as Redis counts them. */
   ttlMs: number;
 }
 
-const bytes = (item: { value: Buffer }) => item.value.length;
+interface Completion extends Kept {
+  owner: string;
+}
+
+/** Which answers travel in one script call. */
+const ofOneCall: ChunkBounds<Kept> = {
+  fits: (first, item) => first.ttlMs === item.ttlMs,
+  bytes: (item) => item.value.length,
+};
 
 /**
  * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
@@ -94,6 +104,8 @@ class RedisClaims implements ClaimStore {
   private readonly retries: Coalescer<ClaimEntry>;
   private readonly doubtful = new DoubtfulClaims();
   private scheduled = false;
+  /** Claims of this tick that were sent without waiting for its end. */
+  private sent = 0;
   /** Whether a lost answer is a request that runs again, for no record would decide. */
   private onlyMemory = false;
 
@@ -105,7 +117,7 @@ class RedisClaims implements ClaimStore {
     const schedule = () => this.schedule();
     const native = connection.command !== undefined;
     this.completions = new Coalescer<Completion>((items) => this.sendCompletions(items), schedule, {
-      bytes,
+      ...ofOneCall,
     });
     this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
     // One call has one lease for all.
@@ -113,7 +125,8 @@ class RedisClaims implements ClaimStore {
     const claim = (items: readonly ClaimEntry[]) => this.sendClaims(items);
     this.claims = new Coalescer(claim, schedule, {
       fits,
-      one: native ? (item) => this.claimOne(item) : undefined,
+      // Async, for what throws at once: nobody stands above the tick that flushes.
+      one: native ? async (item) => this.claimOne(item) : undefined,
     });
     this.held = new Coalescer(claim, schedule, { fits });
     this.retries = new Coalescer((items) => this.sendRetries(items), schedule, { fits });
@@ -130,7 +143,7 @@ class RedisClaims implements ClaimStore {
     const entry = { scope, key, fingerprint, owner, value: encodeClaim(claim), leaseMs };
     let reply: unknown;
     try {
-      reply = await this.claims.add(entry);
+      reply = await this.send(entry);
       // From a command. The script knows what to do with it, and marks that someone waits.
       if (Buffer.isBuffer(reply) && !isRecord(reply)) reply = await this.held.add(entry);
     } catch (error) {
@@ -151,27 +164,29 @@ class RedisClaims implements ClaimStore {
 
   async complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
     this.forget(claim);
-    const { scope, key, fingerprint, owner } = claim;
+    const { owner } = claim;
+    // Such an owner has no claim, and would shift those behind it.
+    if (Buffer.byteLength(owner) !== ownerLength) return false;
     // Encoded here, so that a record that cannot be stored fails alone.
-    const value = encodeRecord(record);
-    return (await this.completions.add({ scope, key, fingerprint, owner, value, ttlMs })) === 1;
+    const completion = { ...keptOf({ claim, record, ttlMs }), owner };
+    return (await this.completions.add(completion)) === 1;
   }
 
   async keep(answers: readonly CommittedAnswer[]): Promise<void> {
     const calls: Promise<unknown>[] = [];
     const scopes = new Map<string, Kept[]>();
-    for (const { claim, record, ttlMs } of answers) {
+    for (const answer of answers) {
+      const { claim, record, ttlMs } = answer;
       // Where others rely on the store alone, nothing is put over a claim.
       if (this.onlyMemory) {
         calls.push(this.complete(claim, record, ttlMs));
         continue;
       }
       this.forget(claim);
-      const { scope, key } = claim;
-      const kept = scopes.get(scope) ?? [];
-      scopes.set(scope, kept);
+      const kept = scopes.get(claim.scope) ?? [];
+      scopes.set(claim.scope, kept);
       try {
-        kept.push({ scope, key, value: encodeRecord(record), ttlMs: Math.ceil(ttlMs) });
+        kept.push(keptOf(answer));
       } catch (error) {
         // A record that cannot be stored fails alone.
         calls.push(Promise.reject(error));
@@ -240,6 +255,7 @@ class RedisClaims implements ClaimStore {
   /** In this order, so that what a tick frees can be claimed in the same tick. */
   private flush(): void {
     this.scheduled = false;
+    this.sent = 0;
     this.completions.flush();
     this.releases.flush();
     this.claims.flush();
@@ -247,8 +263,22 @@ class RedisClaims implements ClaimStore {
     this.retries.flush();
   }
 
+  /**
+   * The first claims of a tick at once: the client then writes in this tick, and what the tick gathers
+   * goes along. Gathered alone it waits for the next, for the client gathers as well. But nothing
+   * overtakes a release, which may be of the same key.
+   */
+  private send(entry: ClaimEntry): Promise<unknown> {
+    if (!this.connection.command || this.sent === fewMax || this.releases.size > 0) {
+      return this.claims.add(entry);
+    }
+    this.schedule();
+    this.sent += 1;
+    return this.claimOne(entry);
+  }
+
   /** @returns null = claimed, else what the key holds */
-  private async claimOne(entry: ClaimEntry): Promise<unknown> {
+  private claimOne(entry: ClaimEntry): Promise<unknown> {
     const { value, leaseMs } = entry;
     return this.command(['SET', this.keyOf(entry), value, 'NX', 'GET', 'PX', String(leaseMs)]);
   }
@@ -259,13 +289,10 @@ class RedisClaims implements ClaimStore {
       return items.map((item) => this.keepOne(item));
     }
     const calls: Promise<unknown>[] = [];
-    const fits = (first: Kept, item: Kept) => first.ttlMs === item.ttlMs;
     for (let at = 0; at < items.length; ) {
-      const end = chunkEnd(items, at, { fits, bytes });
+      const end = chunkEnd(items, at, ofOneCall);
       const chunk = items.slice(at, end);
-      const values = Buffer.concat(chunk.map(({ value }) => value));
-      const args = [String((chunk[0] as Kept).ttlMs), values];
-      calls.push(this.call(keepScript, this.keysOf(chunk), args));
+      calls.push(this.call(keepScript, this.keysOf(chunk), valuesArgs(chunk)));
       at = end;
     }
     return calls;
@@ -301,14 +328,9 @@ class RedisClaims implements ClaimStore {
   }
 
   private sendCompletions(items: readonly Completion[]): Promise<unknown> {
-    const values = items.map((item) => item.value);
-    const args: RedisArgument[] = [
-      values.length === 1 ? (values[0] as Buffer) : Buffer.concat(values),
-    ];
-    items.forEach((item, i) => {
-      args.push(item.owner, String((values[i] as Buffer).length), String(Math.ceil(item.ttlMs)));
-    });
-    return this.call(completeScript, this.keysOf(items), args);
+    let owners = '';
+    for (const { owner } of items) owners += owner;
+    return this.call(completeScript, this.keysOf(items), [...valuesArgs(items), owners]);
   }
 
   private sendReleases(items: readonly Claim[]): Promise<unknown> {
@@ -388,6 +410,18 @@ function isDisconnection(error: unknown): boolean {
   return (
     error instanceof Error && /clos|disconnect|ECONN|EPIPE/i.test(`${error.name} ${error.message}`)
   );
+}
+
+function keptOf({ claim, record, ttlMs }: CommittedAnswer): Kept {
+  const { scope, key } = claim;
+  return { scope, key, value: encodeRecord(record), ttlMs: Math.ceil(ttlMs) };
+}
+
+/** Time to live and values, as {@link keepScript} and {@link completeScript} take them. */
+function valuesArgs(items: readonly Kept[]): RedisArgument[] {
+  const values = items.map(({ value }) => value);
+  const joined = values.length === 1 ? (values[0] as Buffer) : Buffer.concat(values);
+  return [String(items[0]?.ttlMs), joined];
 }
 
 function claimArgs(items: readonly ClaimEntry[]): string[] {

@@ -73,6 +73,11 @@ export class Coalescer<T extends { scope: string }> {
     this.options = options;
   }
 
+  /** Scopes that something was gathered for. */
+  get size(): number {
+    return this.scopes.size;
+  }
+
   add(item: T): Promise<unknown> {
     return new Promise((resolve, reject) => {
       let gathered = this.scopes.get(item.scope);

@@ -44,8 +44,8 @@ end
 return out`);
 
 /**
- * Completes claims. KEYS[i]: key of entry i. ARGV[1]: all values, joined. ARGV[3i-1]: owner,
- * ARGV[3i]: length of the value in bytes, ARGV[3i+1]: its time to live in ms.
+ * Completes claims. KEYS[i]: key of entry i. ARGV[1]: time to live of all, ms. ARGV[2]: all values,
+ * joined; each has its length behind its fingerprint. ARGV[3]: all owners, joined.
  * Returns per entry: 1 = completed · 0 = the owner does not hold the claim.
  *
  * Each call from a script costs as much as what it does: one MGET reads all keys, and gives nil for
@@ -54,11 +54,12 @@ return out`);
 export const completeScript = script(`
 local out, at, held = {}, 1, redis.call('MGET', unpack(KEYS))
 for i, key in ipairs(KEYS) do
-  local owner, length = ARGV[3 * i - 1], ARGV[3 * i]
+  local owner = string.sub(ARGV[3], 24 * i - 23, 24 * i)
+  local length = struct.unpack('>I4', ARGV[2], at + 68)
   local head = held[i]
   out[i] = 0
   if head and string.sub(head, 1, 4) == 'ik1c' and string.sub(head, 6, 29) == owner then
-    redis.call('SET', key, string.sub(ARGV[1], at, at + length - 1), 'PX', ARGV[3 * i + 1])
+    redis.call('SET', key, string.sub(ARGV[2], at, at + length - 1), 'PX', ARGV[1])
     if string.sub(head, 5, 5) == 'w' then redis.call('PUBLISH', key, '') end
     out[i] = 1
   end
