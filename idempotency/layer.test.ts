@@ -5,7 +5,7 @@ import { createClient } from 'redis';
 import type { Answer, IdempotencyRecord } from './answer.ts';
 import type { ClaimStore } from './claims/claim-store.ts';
 import { memoryClaims } from './claims/memory.ts';
-import { KeyReused, RequestInFlight } from './errors.ts';
+import { ClaimsUnavailable, KeyReused, RequestInFlight } from './errors.ts';
 import {
   createIdempotency,
   type Idempotency,
@@ -87,6 +87,12 @@ test('a repeat is answered with the first answer and does not run', async () => 
   const first = await layer.execute(once, recorded('one'));
   assert.deepEqual(first, { answer: answer('one'), replayed: false });
   assert.deepEqual(await layer.execute(once, never), { answer: answer('one'), replayed: true });
+});
+
+test('a key that is no string is refused as everything else is', async () => {
+  const { layer } = await redisLayer();
+  const refused = layer.execute({ ...request(), key: undefined as never }, never);
+  await assert.rejects(refused, { name: 'TypeError', message: /`key` must be a string/ });
 });
 
 test('a fingerprint of another form is refused before anything is stored', async () => {
@@ -500,6 +506,36 @@ test('closing without records leaves what runs longer than a lease to its lease'
   assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
   open.resolve({ unrecorded: answer('stopped') });
   await first;
+});
+
+test('closing hands over the answers that were committed in this turn', async () => {
+  const claims = memoryClaims();
+  const kept: string[] = [];
+  claims.keep = async (answers) => {
+    for (const { claim } of answers) kept.push(claim.key);
+  };
+  const layer = layerOn(claims, { records: { find: async () => undefined } });
+  const [one, two] = [request(), request()];
+  const lasting = { ...record('one'), expiresAt: Date.now() + 60_000 };
+  const run = async () => ({ record: lasting, replayed: false });
+  await Promise.all([layer.execute(one, run), layer.execute(two, run)]);
+  assert.deepEqual(kept, [], 'gathered');
+  await layer.close();
+  assert.deepEqual(kept, [one.key, two.key]);
+});
+
+test('without records an answer that was given is remembered here when the store is gone', async () => {
+  for (const expiresAt of [undefined, null]) {
+    const { layer, client } = await redisLayer();
+    const once = request();
+    const first = { ...record('one'), expiresAt } as unknown as IdempotencyRecord;
+    await layer.execute(once, async () => ({ record: first, replayed: false }));
+    assert.equal(await client.exists(`idempotency:{t1}:${once.key}`), 1);
+    client.destroy();
+    const again = layer.execute(once, never);
+    if (expiresAt === undefined) assert.equal((await again).replayed, true);
+    else await assert.rejects(again, ClaimsUnavailable);
+  }
 });
 
 test('without records an answer is in the store before it is given', async () => {

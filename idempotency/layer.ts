@@ -44,8 +44,9 @@ export interface IdempotencyOptions {
    */
   retentionMs?: number;
   /**
-   * Bytes of answers kept in this process, of those that were asked for again: most never are, and
-   * keeping them costs more than looking the few up. Default 32 MiB; 0 turns that cache off.
+   * Bytes of answers kept in this process; where there are records, of those that were asked for
+   * again: most never are, and keeping them costs more than looking the few up. Default 32 MiB; 0
+   * turns that cache off.
    */
   recentBytesMax?: number;
   /**
@@ -132,7 +133,8 @@ export class Idempotency {
    * none, by what is in flight
    * @throws RequestInFlight when the first is still running after `waitMs`
    * @throws ClaimsUnavailable when the claim store failed; nothing was run
-   * @throws TypeError when `fingerprint` has another form: stored, it would shift what follows it
+   * @throws TypeError when `key` is no string, or `fingerprint` has another form: stored, it would
+   * shift what follows it
    */
   execute(
     request: KeyedRequest,
@@ -141,6 +143,9 @@ export class Idempotency {
     if (!fingerprintForm.test(request.fingerprint)) {
       const message = '`fingerprint` must have 64 lower-case hexadecimal digits.';
       return Promise.reject(new TypeError(message));
+    }
+    if (typeof request.key !== 'string') {
+      return Promise.reject(new TypeError('`key` must be a string.'));
     }
     const id = keyId(request.scope, request.key);
     return this.flights.has(id)
@@ -258,11 +263,11 @@ export class Idempotency {
         return { answer: result.unrecorded, replayed: false };
       }
       const { record, replayed } = result;
-      let isStored = true;
       if (this.records) this.keepLater(flight, record);
-      else isStored = await this.store(flight, record);
-      // Most answers are never asked for again, and one that is will be found where it was stored.
-      if (replayed || !isStored) this.recent.set(id, record, this.ttlMs.here);
+      else await this.store(flight, record);
+      // With records a first answer is in the store, or in them, should it be asked for again. Without,
+      // what the store loses is remembered here alone, also where `failOpen` would run it again.
+      if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };
@@ -296,24 +301,18 @@ export class Idempotency {
     return waitElsewhere({ claims, records, leaseMs, deadline: until, flight, first });
   }
 
-  /**
-   * Puts an answer that has no record into the claim store.
-   *
-   * @returns false when it could not be kept
-   */
-  private async store(flight: Flight, record: IdempotencyRecord): Promise<boolean> {
+  /** Puts an answer that has no record into the claim store. */
+  private async store(flight: Flight, record: IdempotencyRecord): Promise<void> {
     const ttlMs = this.timeToLive(record);
     if (ttlMs < 1) {
       this.release(flight);
-      return false;
+      return;
     }
     const { claims, leaseMs } = this;
     try {
       await keepAnswer(flight, record, { claims, leaseMs, ttlMs });
-      return true;
     } catch (error) {
       this.onClaimError(error);
-      return false;
     }
   }
 
@@ -331,8 +330,8 @@ export class Idempotency {
     this.committed.push({ claim: flight.claim, record, ttlMs });
   }
 
-  private timeToLive({ expiresAt = Number.POSITIVE_INFINITY }: IdempotencyRecord): number {
-    return Math.min(this.ttlMs.store, expiresAt - Date.now());
+  private timeToLive({ expiresAt }: IdempotencyRecord): number {
+    return Math.min(this.ttlMs.store, (expiresAt ?? Number.POSITIVE_INFINITY) - Date.now());
   }
 
   // Async, so that a store that throws at once fails nobody: the effects are committed.

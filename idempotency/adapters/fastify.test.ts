@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { fastify } from 'fastify';
 import { fastifyIdempotency } from './fastify.ts';
 
@@ -141,4 +143,36 @@ test('an answer that cannot be written fails its request, not the process', asyn
   const headers = { 'idempotency-key': 'k' };
   const sent = await app.inject({ method: 'POST', url: '/things', headers });
   assert.equal(sent.statusCode, 500);
+});
+
+test('a stream that cannot be read fails its request alone, also while the scope is looked up', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown) => unhandled.push(error);
+  process.on('unhandledRejection', listen);
+  t.after(() => process.off('unhandledRejection', listen));
+  app.addContentTypeParser('application/octet-stream', (_request, payload, done) =>
+    done(null, payload),
+  );
+  let read = 0;
+  const scope = async ({ headers }: { headers: object }) => {
+    await setTimeout(20);
+    if ('x-stranger' in headers) throw new Error('nobody');
+    return 'somebody';
+  };
+  app.register(fastifyIdempotency, { scope, bodyBytesMax: 4, onProtected: () => {} });
+  app.post('/', async () => (read += 1));
+  const post = (headers: object) =>
+    app.inject({
+      method: 'POST',
+      url: '/',
+      headers: { 'content-type': 'application/octet-stream', 'idempotency-key': 'k', ...headers },
+      payload: Readable.from([Buffer.alloc(3), Buffer.alloc(3)]),
+    });
+  assert.equal((await post({})).statusCode, 413);
+  assert.equal((await post({ 'x-stranger': '1' })).statusCode, 500);
+  await setImmediate();
+  assert.deepEqual(unhandled, []);
+  assert.equal(read, 0);
 });

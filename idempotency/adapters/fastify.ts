@@ -88,14 +88,13 @@ async function protect(
 ): Promise<void> {
   let incoming: Incoming;
   try {
-    const scope = protection.settings.scope(request);
-    const body = bodyOfRequest(protection, request);
-    incoming = {
-      ...requestLine(request.raw, request.originalUrl),
-      // Awaited where they must be: each wait is a turn of the queue that every request pays.
-      scope: typeof scope === 'string' ? scope : await scope,
-      body: body instanceof Promise ? await body : body,
-    };
+    // Awaited where they must be: each wait is a turn of the queue that every request pays. The scope
+    // first: a request that has none is refused before its body is read.
+    const given = protection.settings.scope(request);
+    const scope = typeof given === 'string' ? given : await given;
+    const found = bodyOfRequest(protection, request);
+    const body = found instanceof Promise ? await found : found;
+    incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
   } catch (error) {
     return refuse(reply, error);
   }

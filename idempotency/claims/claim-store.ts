@@ -76,7 +76,12 @@ export interface CommittedAnswer {
 /** Characters of an owner token. */
 export const ownerLength = 24;
 
-/** Has a store keep committed answers, by `keep` where it has that and they expire. */
+/**
+ * Has a store keep committed answers, by `keep` where it has that and they expire.
+ *
+ * Rejects with the first failure when all were tried: one that fails, or throws at once, takes no other
+ * along.
+ */
 export async function keepCommitted(
   store: ClaimStore,
   answers: readonly CommittedAnswer[],
@@ -86,8 +91,8 @@ export async function keepCommitted(
   for (const answer of answers) {
     const { claim, record, ttlMs } = answer;
     if (store.keep && Number.isFinite(record.expiresAt)) kept.push(answer);
-    else calls.push(store.complete(claim, record, ttlMs));
+    else calls.push((async () => store.complete(claim, record, ttlMs))());
   }
-  if (kept.length > 0) calls.push(store.keep?.(kept) as Promise<void>);
+  if (kept.length > 0) calls.push((async () => store.keep?.(kept))());
   await Promise.all(calls);
 }

@@ -7,7 +7,7 @@ import { parseKeyValue } from '../key.ts';
 import { redisClaims } from '../redis/claims.ts';
 import { claimOf, leaseMs, newKey, record } from '../testing/claim-store-suite.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
-import type { Claim, ClaimStore } from './claim-store.ts';
+import type { Claim, ClaimStore, CommittedAnswer } from './claim-store.ts';
 import { fallbackClaims } from './fallback.ts';
 import { memoryClaims } from './memory.ts';
 
@@ -258,4 +258,32 @@ test('a committed answer is kept by whoever granted the claim, and by a primary 
   await gone.claim(claim, leaseMs);
   await gone.keep?.([{ claim, record: committed, ttlMs: leaseMs }]);
   assert.deepEqual(await gone.peek(claim.scope, claim.key), known);
+});
+
+test('a probe looks at the scope whose answers could not be kept', async (t) => {
+  const probed = Promise.withResolvers<Claim>();
+  const [well, ill] = ['well', 'ill'].map((scope) => ({ ...claimOf(newKey()), scope }));
+  const answers = [well, ill].map((claim) => ({
+    claim: claim as Claim,
+    record: { ...record, expiresAt: Date.now() + 60_000 },
+    ttlMs: leaseMs,
+  }));
+  const memory = memoryClaims();
+  const primary: ClaimStore = Object.create(memory, {
+    keep: {
+      value: async (kept: readonly CommittedAnswer[]) => {
+        if (kept.some(({ claim }) => claim.scope === 'ill')) throw new Error('out of reach');
+      },
+    },
+    claim: {
+      value: async (claim: Claim) => {
+        probed.resolve(claim);
+        return { state: 'claimed' };
+      },
+    },
+  });
+  const claims = fallbackClaims(primary, memoryClaims(), { probeMs: 1 });
+  t.after(() => claims.close());
+  await claims.keep?.(answers);
+  assert.equal((await probed.promise).scope, 'ill');
 });

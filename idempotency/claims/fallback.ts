@@ -98,10 +98,13 @@ class Fallback implements FallbackClaims {
       secondaryOwners.size === 0
         ? []
         : answers.filter(({ claim }) => secondaryOwners.delete(claim.owner));
-    const scope = answers[0]?.claim.scope ?? '';
+    // By scope, so that a probe looks at the server that failed.
+    const scopes = Map.groupBy(answers, ({ claim }) => claim.scope);
     await Promise.all([
       granted.length === 0 ? undefined : keepCommitted(this.secondary, granted),
-      this.onPrimary(scope, (store) => keepCommitted(store, answers), undefined),
+      ...[...scopes].map(([scope, of]) =>
+        this.onPrimary(scope, (store) => keepCommitted(store, of), undefined),
+      ),
     ]);
   }
 

@@ -158,7 +158,8 @@ for (const [way, connection] of [
       const { scope, key } = claim;
       assert.deepEqual(await store.peek(scope, key), { state: 'completed', record });
       const left = await client.pTTL(`idempotency:{${scope}}:${key}`);
-      assert.ok(left > ttlMs - 5_000 && left <= ttlMs, `${left} of ${ttlMs} ms`);
+      // Where they share a call, the shortest: what ends early is looked up.
+      assert.ok(left > 5_000 && left <= ttlMs, `${left} of ${ttlMs} ms`);
     }
     await store.close();
   });

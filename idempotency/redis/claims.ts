@@ -6,7 +6,7 @@ import {
   type CommittedAnswer,
   ownerLength,
 } from '../claims/claim-store.ts';
-import { type ChunkBounds, Coalescer, chunkEnd, fewMax } from './coalescer.ts';
+import { Coalescer, chunkEnd, fewMax } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
@@ -61,11 +61,7 @@ interface Completion extends Kept {
   owner: string;
 }
 
-/** Which answers travel in one script call. */
-const ofOneCall: ChunkBounds<Kept> = {
-  fits: (first, item) => first.ttlMs === item.ttlMs,
-  bytes: (item) => item.value.length,
-};
+const bytes = (item: Kept) => item.value.length;
 
 /**
  * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
@@ -117,7 +113,9 @@ class RedisClaims implements ClaimStore {
     const schedule = () => this.schedule();
     const native = connection.command !== undefined;
     this.completions = new Coalescer<Completion>((items) => this.sendCompletions(items), schedule, {
-      ...ofOneCall,
+      bytes,
+      // One call has one time to live for all.
+      fits: (first, item) => first.ttlMs === item.ttlMs,
     });
     this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
     // One call has one lease for all.
@@ -290,12 +288,18 @@ class RedisClaims implements ClaimStore {
     }
     const calls: Promise<unknown>[] = [];
     for (let at = 0; at < items.length; ) {
-      const end = chunkEnd(items, at, ofOneCall);
-      const chunk = items.slice(at, end);
-      calls.push(this.call(keepScript, this.keysOf(chunk), valuesArgs(chunk)));
+      const end = chunkEnd(items, at, { bytes });
+      calls.push(this.keepTogether(items.slice(at, end)));
       at = end;
     }
     return calls;
+  }
+
+  // Async, so that what throws at once fails alone.
+  private async keepTogether(items: readonly Kept[]): Promise<void> {
+    // Times to live that end with records differ by milliseconds; what ends early is looked up.
+    const ttlMs = items.reduce((least, item) => Math.min(least, item.ttlMs), Number.MAX_VALUE);
+    await this.call(keepScript, this.keysOf(items), [`${ttlMs}`, joined(items)]);
   }
 
   private async keepOne(item: Kept): Promise<void> {
@@ -330,7 +334,8 @@ class RedisClaims implements ClaimStore {
   private sendCompletions(items: readonly Completion[]): Promise<unknown> {
     let owners = '';
     for (const { owner } of items) owners += owner;
-    return this.call(completeScript, this.keysOf(items), [...valuesArgs(items), owners]);
+    const args = [`${items[0]?.ttlMs}`, joined(items), owners];
+    return this.call(completeScript, this.keysOf(items), args);
   }
 
   private sendReleases(items: readonly Claim[]): Promise<unknown> {
@@ -417,11 +422,10 @@ function keptOf({ claim, record, ttlMs }: CommittedAnswer): Kept {
   return { scope, key, value: encodeRecord(record), ttlMs: Math.ceil(ttlMs) };
 }
 
-/** Time to live and values, as {@link keepScript} and {@link completeScript} take them. */
-function valuesArgs(items: readonly Kept[]): RedisArgument[] {
-  const values = items.map(({ value }) => value);
-  const joined = values.length === 1 ? (values[0] as Buffer) : Buffer.concat(values);
-  return [String(items[0]?.ttlMs), joined];
+/** Values one after the other; each says how long it is. */
+function joined(items: readonly Kept[]): Buffer {
+  const [first] = items;
+  return first && items.length === 1 ? first.value : Buffer.concat(items.map(({ value }) => value));
 }
 
 function claimArgs(items: readonly ClaimEntry[]): string[] {
