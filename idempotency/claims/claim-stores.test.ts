@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { after, before, describe } from 'node:test';
 import { createTestDatabase } from '@onhand/fixtures';
 import { Cluster, Redis } from 'ioredis';
@@ -53,7 +54,13 @@ async function cluster() {
 async function database() {
   const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
   const pool = new pg.Pool({ connectionString: url, max: 4 });
-  cleanups.push(() => pool.end());
+  const closed: Promise<unknown>[] = [];
+  pool.on('connect', (client) => closed.push(once(client, 'end')));
+  cleanups.push(async () => {
+    await pool.end();
+    // The pool does not wait for them, and dropping the database would break those still closing.
+    await Promise.all(closed);
+  });
   const query = (sql: string, params: unknown[]) => pool.query(sql, params);
   await migrate(query, { claims: true });
   postgres = [postgresClaims(query), postgresClaims(query)];
