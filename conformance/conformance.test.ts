@@ -47,7 +47,10 @@ test('a server without a defect passes every check', async (t) => {
 /** Which check names the defect, and how; others may fail beside it. */
 const named: Record<Defect, [id: string, reason: RegExp]> = {
   'unprotected-route': ['replay', /^the effect happened 2 times instead of 1; /],
-  'check-then-run': ['concurrent-duplicates', /^the effect happened \d+ times instead of 1; /],
+  'check-then-run': [
+    'concurrent-duplicates',
+    /^the effect happened ([2-9]|[1-4]\d|50) times instead of 1; /,
+  ],
   'unprotected-while-store-is-down': ['replay', /^the effect happened 2 times instead of 1; /],
   'conflict-on-repeat': ['replay', /^201 .*, then 409 /],
   'keys-not-scoped': ['other-credential', /^it got the first answer: 201 /],
@@ -192,7 +195,7 @@ test('exchanges that look alike are one line of the report', async (t) => {
   const results = await check(t, 'errors-for-duplicates');
   const report = textReport(results);
   // All that came before the first had its answer: how many depends on the machine.
-  assert.match(report, /→ 500 \{"status":500\} \(\d+ times, \d+–\d+ ms\)/);
+  assert.match(report, /→ 500 \{"status":500\} \(([2-9]|[1-4]\d) times, \d+–\d+ ms\)/);
 });
 
 test('a run stops at its limit of requests and of time', async (t) => {
