@@ -263,8 +263,10 @@ export class Idempotency {
         return { answer: result.unrecorded, replayed: false };
       }
       const { record, replayed } = result;
-      if (this.records) this.keepLater(flight, record);
-      else await this.store(flight, record);
+      const ttlMs = this.timeToLive(record);
+      if (ttlMs < 1) this.release(flight);
+      else if (this.records) this.keepLater({ claim: flight.claim, record, ttlMs });
+      else await this.store(flight, record, ttlMs);
       // With records a first answer is in the store, or in them, should it be asked for again. Without,
       // what the store loses is remembered here alone, also where `failOpen` would run it again.
       if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
@@ -302,12 +304,7 @@ export class Idempotency {
   }
 
   /** Puts an answer that has no record into the claim store. */
-  private async store(flight: Flight, record: IdempotencyRecord): Promise<void> {
-    const ttlMs = this.timeToLive(record);
-    if (ttlMs < 1) {
-      this.release(flight);
-      return;
-    }
+  private async store(flight: Flight, record: IdempotencyRecord, ttlMs: number): Promise<void> {
     const { claims, leaseMs } = this;
     try {
       await keepAnswer(flight, record, { claims, leaseMs, ttlMs });
@@ -320,14 +317,9 @@ export class Idempotency {
    * Has the claim store keep a committed answer, with what else this turn of the event loop brings: what
    * was committed together goes together. Nobody waits for it; a lost one costs a look-up later.
    */
-  private keepLater(flight: Flight, record: IdempotencyRecord): void {
-    const ttlMs = this.timeToLive(record);
-    if (ttlMs < 1) {
-      this.release(flight);
-      return;
-    }
+  private keepLater(answer: CommittedAnswer): void {
     if (this.committed.length === 0) setImmediate(() => this.keepGathered());
-    this.committed.push({ claim: flight.claim, record, ttlMs });
+    this.committed.push(answer);
   }
 
   private timeToLive({ expiresAt }: IdempotencyRecord): number {

@@ -93,15 +93,11 @@ class Fallback implements FallbackClaims {
 
   /** In the primary too where the secondary granted, as {@link settle} does. */
   async keep(answers: readonly CommittedAnswer[]): Promise<void> {
-    const { secondaryOwners } = this;
-    const granted =
-      secondaryOwners.size === 0
-        ? []
-        : answers.filter(({ claim }) => secondaryOwners.delete(claim.owner));
+    const granted = answers.filter(({ claim }) => this.secondaryOwners.delete(claim.owner));
     // By scope, so that a probe looks at the server that failed.
     const scopes = Map.groupBy(answers, ({ claim }) => claim.scope);
     await Promise.all([
-      granted.length === 0 ? undefined : keepCommitted(this.secondary, granted),
+      keepCommitted(this.secondary, granted),
       ...[...scopes].map(([scope, of]) =>
         this.onPrimary(scope, (store) => keepCommitted(store, of), undefined),
       ),

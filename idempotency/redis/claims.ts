@@ -6,7 +6,7 @@ import {
   type CommittedAnswer,
   ownerLength,
 } from '../claims/claim-store.ts';
-import { Coalescer, chunkEnd, fewMax } from './coalescer.ts';
+import { Coalescer, chunksOf, fewMax } from './coalescer.ts';
 import type { RedisArgument, RedisConnection } from './connection.ts';
 import { Deadlines } from './deadlines.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
@@ -69,8 +69,8 @@ const bytes = (item: Kept) => item.value.length;
  *
  * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks slow.
  * What arrives within one tick shares a round trip: as one script call per scope, or, where the
- * connection has `command`, free keys are claimed and committed answers kept by up to 16 commands of
- * their own, which cost Redis half as much. A value costs 84 bytes plus the answer. Errors reject, after
+ * connection has `command`, up to 16 of a scope as commands of their own, which cost Redis half as much:
+ * claims of free keys, the first 16 of a tick at once, and committed answers. A value costs 84 bytes plus the answer. Errors reject, after
  * `commandTimeoutMs` at the latest: once more where the key was held, and once more where a lost
  * connection was retried.
  */
@@ -172,7 +172,7 @@ class RedisClaims implements ClaimStore {
 
   async keep(answers: readonly CommittedAnswer[]): Promise<void> {
     const calls: Promise<unknown>[] = [];
-    const scopes = new Map<string, Kept[]>();
+    const encoded: Kept[] = [];
     for (const answer of answers) {
       const { claim, record, ttlMs } = answer;
       // Where others rely on the store alone, nothing is put over a claim.
@@ -181,15 +181,14 @@ class RedisClaims implements ClaimStore {
         continue;
       }
       this.forget(claim);
-      const kept = scopes.get(claim.scope) ?? [];
-      scopes.set(claim.scope, kept);
       try {
-        kept.push(keptOf(answer));
+        encoded.push(keptOf(answer));
       } catch (error) {
         // A record that cannot be stored fails alone.
         calls.push(Promise.reject(error));
       }
     }
+    const scopes = Map.groupBy(encoded, ({ scope }) => scope);
     for (const kept of scopes.values()) calls.push(...this.sendKept(kept));
     await Promise.all(calls);
   }
@@ -286,13 +285,8 @@ class RedisClaims implements ClaimStore {
     if (this.connection.command && items.length <= fewMax) {
       return items.map((item) => this.keepOne(item));
     }
-    const calls: Promise<unknown>[] = [];
-    for (let at = 0; at < items.length; ) {
-      const end = chunkEnd(items, at, { bytes });
-      calls.push(this.keepTogether(items.slice(at, end)));
-      at = end;
-    }
-    return calls;
+    const chunks = [...chunksOf(items, { bytes })];
+    return chunks.map(([from, end]) => this.keepTogether(items.slice(from, end)));
   }
 
   // Async, so that what throws at once fails alone.
