@@ -28,30 +28,3 @@ export function textArray(values: readonly (string | null)[]): string {
 export function plainArray(values: readonly (number | boolean | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : String(value))).join(',')}}`;
 }
-
-/**
- * Byte strings laid end to end, for one bytea parameter, with where each begins and how long it is:
- * `substring(bytes FROM start FOR length)` takes them apart. It crosses the wire as it is, where an
- * array of bytea would be written and read as hex.
- */
-export function packBytes(parts: readonly Buffer[]): {
-  bytes: Buffer;
-  starts: string;
-  lengths: string;
-} {
-  let starts = '{';
-  let lengths = '{';
-  let start = 1;
-  for (let i = 0; i < parts.length; i++) {
-    const { length } = parts[i] as Buffer;
-    starts += i === 0 ? start : `,${start}`;
-    lengths += i === 0 ? length : `,${length}`;
-    start += length;
-  }
-  return { bytes: Buffer.concat(parts), starts: `${starts}}`, lengths: `${lengths}}` };
-}
-
-/** SHA-256 digests in hex as one bytea: the nth is `substring(bytes FROM 32 * n - 31 FOR 32)`. */
-export function packDigests(digests: readonly string[]): Buffer {
-  return Buffer.from(digests.join(''), 'hex');
-}

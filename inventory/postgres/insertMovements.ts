@@ -1,49 +1,40 @@
 import type { Movement } from '../stock/outcomes.ts';
-import { packDigests, plainArray, textArray } from './arrays.ts';
 import type { BatchWrite } from './batchWrite.ts';
-import type { Operation } from './operation.ts';
+import { rowWrite } from './operation.ts';
+import { digest, plain, RowSet, text } from './rowSet.ts';
+
+/** A movement in its place. */
+interface Row {
+  readonly posting: string;
+  readonly position: number;
+  readonly movement: Movement;
+}
 
 /** The movements of a batch, all of one instant. */
-export const insertMovements: Operation<Pick<BatchWrite, 'tenant' | 'recordedAt' | 'postings'>> = {
+export const insertMovements = rowWrite<
+  Pick<BatchWrite, 'tenant' | 'recordedAt' | 'postings'>,
+  Row
+>({
   name: 'insert-movements',
-  text: `
-    INSERT INTO movements (tenant_id, recorded_at, posting_id, position, warehouse, product,
-                           sequence, on_hand_change, reserved_change, on_hand, reserved, unit_cost,
-                           hash)
-    SELECT $1, $2::timestamptz, m.posting_id, m.position, m.warehouse, m.product, m.sequence,
-           m.on_hand_change, m.reserved_change, m.on_hand, m.reserved, m.unit_cost,
-           substring($13::bytea FROM 32 * m.n - 31 FOR 32)
-    FROM (SELECT unnest($3::uuid[]) AS posting_id, unnest($4::integer[]) AS position,
-                 unnest($5::text[]) AS warehouse, unnest($6::text[]) AS product,
-                 unnest($7::bigint[]) AS sequence, unnest($8::bigint[]) AS on_hand_change,
-                 unnest($9::bigint[]) AS reserved_change, unnest($10::bigint[]) AS on_hand,
-                 unnest($11::bigint[]) AS reserved, unnest($12::text[]) AS unit_cost,
-                 generate_subscripts($4::integer[], 1) AS n) AS m`,
-  values: ({ tenant, recordedAt, postings }) => {
-    const ids: string[] = [];
-    const positions: number[] = [];
-    const movements: Movement[] = [];
-    for (const { id, movements: ofPosting } of postings) {
-      for (let position = 0; position < ofPosting.length; position++) {
-        ids.push(id);
-        positions.push(position);
-        movements.push(ofPosting[position] as Movement);
-      }
-    }
-    return [
-      tenant,
-      recordedAt,
-      textArray(ids),
-      plainArray(positions),
-      textArray(movements.map((m) => m.warehouse)),
-      textArray(movements.map((m) => m.product)),
-      plainArray(movements.map((m) => m.sequence)),
-      plainArray(movements.map((m) => m.onHandChange)),
-      plainArray(movements.map((m) => m.reservedChange)),
-      plainArray(movements.map((m) => m.onHand)),
-      plainArray(movements.map((m) => m.reserved)),
-      textArray(movements.map((m) => m.unitCost)),
-      packDigests(movements.map((m) => m.hash)),
-    ];
-  },
-};
+  text: (rows, names) => `
+    INSERT INTO movements (tenant_id, recorded_at, ${names})
+    SELECT $1, $2::timestamptz, new.* FROM ${rows} AS new`,
+  values: ({ tenant, recordedAt }) => [tenant, recordedAt],
+  columns: new RowSet<Row>([
+    text('posting_id', 'uuid', ({ posting }) => posting),
+    plain('position', 'integer', ({ position }) => position),
+    text('warehouse', 'text', ({ movement }) => movement.warehouse),
+    text('product', 'text', ({ movement }) => movement.product),
+    plain('sequence', 'bigint', ({ movement }) => movement.sequence),
+    plain('on_hand_change', 'bigint', ({ movement }) => movement.onHandChange),
+    plain('reserved_change', 'bigint', ({ movement }) => movement.reservedChange),
+    plain('on_hand', 'bigint', ({ movement }) => movement.onHand),
+    plain('reserved', 'bigint', ({ movement }) => movement.reserved),
+    text('unit_cost', 'text', ({ movement }) => movement.unitCost),
+    digest('hash', ({ movement }) => movement.hash),
+  ]),
+  rows: ({ postings }) =>
+    postings.flatMap(({ id, movements }) =>
+      movements.map((movement, position) => ({ posting: id, position, movement })),
+    ),
+});

@@ -1,12 +1,48 @@
 import type pg from 'pg';
+import type { Form, RowSet } from './rowSet.ts';
 import type { Transaction } from './transaction.ts';
 
-/** A statement with a prepared name, and how its parameters are made from an input. */
+/** A write with a prepared name for either form of its rows. */
 export interface Operation<Input> {
   readonly name: string;
   /** Parameters are `$1`, `$2`, … without a gap. */
-  readonly text: string;
+  readonly texts: Readonly<Record<Form, string>>;
+  bind(input: Input): Bound;
+}
+
+/** An operation with its input. */
+interface Bound {
+  /** Whether it has one row of everything, and may take the form `one`. */
+  readonly isOne: boolean;
+  values(form: Form): unknown[];
+}
+
+interface RowWrite<Input, Row> {
+  readonly name: string;
+  /** The statement. @param rows stands in FROM; @param names of its columns, in their order */
+  text(rows: string, names: string): string;
+  /** The parameters `$1`, `$2`, …, which are the same for all rows. */
   values(input: Input): unknown[];
+  readonly columns: RowSet<Row>;
+  rows(input: Input): readonly Row[];
+}
+
+/** A statement that writes rows. */
+export function rowWrite<Input, Row>(write: RowWrite<Input, Row>): Operation<Input> {
+  const { name, columns } = write;
+  const shared = parametersOf(write.text('', ''));
+  const textOf = (form: Form) => write.text(columns.source(form, shared + 1), columns.names);
+  return {
+    name,
+    texts: { one: textOf('one'), many: textOf('many') },
+    bind: (input) => {
+      const rows = write.rows(input);
+      return {
+        isOne: rows.length === 1,
+        values: (form) => [...write.values(input), ...columns.values(form, rows)],
+      };
+    },
+  };
 }
 
 /**
@@ -20,27 +56,43 @@ export function together<Input>(
   name: string,
   operations: readonly Operation<Input>[],
 ): Operation<Input> {
-  let used = 0;
-  const texts = operations.map(({ text }) => {
-    const offset = used;
-    return text.replace(/\$(\d+)/g, (_, n) => {
-      used = Math.max(used, offset + Number(n));
-      return `$${offset + Number(n)}`;
-    });
-  });
-  const last = texts.pop();
-  const parts = texts.map((text, index) => `part_${index} AS (${text})`);
+  const textOf = (form: Form) => joined(operations.map(({ texts }) => texts[form]));
   return {
     name,
-    text: `WITH ${parts.join(', ')} ${last}`,
-    values: (input) => operations.flatMap((operation) => operation.values(input)),
+    texts: { one: textOf('one'), many: textOf('many') },
+    bind: (input) => {
+      const bound = operations.map((operation) => operation.bind(input));
+      return {
+        isOne: bound.every(({ isOne }) => isOne),
+        values: (form) => bound.flatMap((each) => each.values(form)),
+      };
+    },
   };
+}
+
+function joined(texts: readonly string[]): string {
+  let used = 0;
+  const renumbered = texts.map((text) => {
+    const offset = used;
+    used += parametersOf(text);
+    return text.replace(/\$(\d+)/g, (_, n) => `$${offset + Number(n)}`);
+  });
+  const last = renumbered.pop();
+  const parts = renumbered.map((text, index) => `part_${index} AS (${text})`);
+  return `WITH ${parts.join(', ')} ${last}`;
+}
+
+/** How many parameters a statement has. */
+function parametersOf(text: string): number {
+  return Math.max(0, ...Array.from(text.matchAll(/\$(\d+)/g), ([, n]) => Number(n)));
 }
 
 export async function run<Input>(
   transaction: Transaction,
-  { name, text, values }: Operation<Input>,
+  { name, texts, bind }: Operation<Input>,
   input: Input,
 ): Promise<pg.QueryArrayResult<never[]>> {
-  return transaction.query({ name, text, values: values(input) });
+  const { isOne, values } = bind(input);
+  const form = isOne ? 'one' : 'many';
+  return transaction.query({ name: `${name}-${form}`, text: texts[form], values: values(form) });
 }
