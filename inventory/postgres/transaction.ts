@@ -1,40 +1,54 @@
-import type { Writable } from 'node:stream';
 import type pg from 'pg';
+import { connectionOf, runStage, type Statement } from './stage.ts';
+
+/** A statement that was issued into a stage, and who waits for its result. */
+interface Issued {
+  readonly statement: Statement;
+  readonly resolve: (result: pg.QueryArrayResult) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /**
- * One transaction on one connection, its statements pipelined: they are sent as they are issued and
- * answered in order.
+ * One transaction on one connection, its statements issued in stages: those of a stage are sent
+ * together and answered together.
  *
- * A statement behind a failed one is refused by the server (25P02), and a COMMIT behind it becomes a
- * ROLLBACK. Wait for `begin` before the first write is issued: without a transaction every write
- * would stand alone.
+ * A statement behind a failed one of its stage is not run, one of a later stage is refused by the
+ * server (25P02), and a COMMIT behind it becomes a ROLLBACK. Wait for `begin` before the first write is
+ * issued: without a transaction every write would stand alone.
  *
  * It is open, then ending once its COMMIT or ROLLBACK was sent, then ended. While it is ending the next
  * one may `follow` it; the last on a connection gives the connection back.
  */
 export class Transaction {
   readonly #client: pg.PoolClient;
-  readonly #begin: string;
+  readonly #begin: Statement;
   #state: 'open' | 'ending' | 'ended' = 'open';
   #isFollowed = false;
+  #stage: Issued[] | undefined;
 
-  private constructor(client: pg.PoolClient, begin: string) {
+  private constructor(client: pg.PoolClient, begin: Statement) {
     this.#client = client;
     this.#begin = begin;
   }
 
   /** Issues the BEGIN: always the first statement, so that it goes out with those behind it. */
   begin(): Promise<unknown> {
-    return this.#client.query(this.#begin);
+    return this.query(this.#begin);
   }
 
   static async open(pool: pg.Pool): Promise<Transaction> {
-    return new Transaction(await pool.connect(), 'BEGIN ISOLATION LEVEL READ COMMITTED');
+    return new Transaction(await pool.connect(), {
+      name: 'begin',
+      text: 'BEGIN ISOLATION LEVEL READ COMMITTED',
+    });
   }
 
   /** One snapshot for all statements, nothing written, no row locked. */
   static async openReadOnly(pool: pg.Pool): Promise<Transaction> {
-    return new Transaction(await pool.connect(), 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    return new Transaction(await pool.connect(), {
+      name: 'begin-read-only',
+      text: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    });
   }
 
   /**
@@ -48,23 +62,26 @@ export class Transaction {
     return new Transaction(this.#client, this.#begin);
   }
 
-  /**
-   * Sends everything that `issue` issues in one write to the socket: a batch of statements is then
-   * one system call here and one wake-up of the server.
-   */
+  /** Sends the statements that `issue` issues as one stage. Nothing is sent when it throws. */
   pipelined<Result>(issue: () => Result): Result {
-    const { stream } = (this.#client as unknown as { connection: { stream: Writable } }).connection;
-    stream.cork();
+    const issued: Issued[] = [];
+    this.#stage = issued;
+    let result: Result;
     try {
-      return issue();
+      result = issue();
     } finally {
-      stream.uncork();
+      this.#stage = undefined;
     }
+    if (issued.length > 0) void this.#run(issued);
+    return result;
   }
 
-  /** Issues a statement. Its rows arrive as arrays. */
-  query<Row extends unknown[]>(config: pg.QueryConfig): Promise<pg.QueryArrayResult<Row>> {
-    return this.#client.query<Row>({ ...config, rowMode: 'array' });
+  /** Issues a statement into the stage that is being issued. Its rows arrive as arrays. */
+  query<Row extends unknown[]>(statement: Statement): Promise<pg.QueryArrayResult<Row>> {
+    return new Promise((resolve, reject) => {
+      if (this.#stage === undefined) throw new Error('a statement was issued outside of a stage');
+      this.#stage.push({ statement, resolve: resolve as Issued['resolve'], reject });
+    });
   }
 
   /**
@@ -74,8 +91,8 @@ export class Transaction {
    *   outcome is unknown
    */
   async commit(issue: () => readonly Promise<unknown>[], sent = () => {}): Promise<void> {
-    const [committed, writes] = this.pipelined(() => {
-      const issued = issue();
+    const [committed, writes] = this.#inOneWrite(() => {
+      const issued = this.pipelined(issue);
       return [this.#client.query('COMMIT'), issued] as const;
     });
     this.#state = 'ending';
@@ -97,6 +114,29 @@ export class Transaction {
     if (this.#state !== 'open') return;
     this.#state = 'ending';
     await this.#end(this.#client.query('ROLLBACK'));
+  }
+
+  async #run(issued: readonly Issued[]): Promise<void> {
+    const statements = issued.map(({ statement }) => statement);
+    try {
+      const results = await this.#inOneWrite(() => runStage(this.#client, statements));
+      for (const [at, { resolve }] of issued.entries()) {
+        resolve(results[at] as pg.QueryArrayResult);
+      }
+    } catch (error) {
+      for (const { reject } of issued) reject(error);
+    }
+  }
+
+  /** All that `send` sends is one system call here and one wake-up of the server. */
+  #inOneWrite<Result>(send: () => Result): Result {
+    const { stream } = connectionOf(this.#client);
+    stream.cork();
+    try {
+      return send();
+    } finally {
+      stream.uncork();
+    }
   }
 
   /**
