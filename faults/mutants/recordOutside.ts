@@ -21,7 +21,7 @@ export const recordOutside: Mutant = {
       find: 'await transaction.commit(write, () => committing(transaction));',
       replace: `await transaction.commit(write, () => committing(transaction));
     const later = await Transaction.open(database.writes);
-    await later.begin();
+    await later.pipelined(() => later.begin());
     const nothing = { postings: [], expiries: [], levels: [], reservations: [] };
     const own = { ...nothing, records: effects.records };
     await later.commit(() => writeEffects(later, tenant, own, [], times));`,
