@@ -1,36 +1,14 @@
 import type { IdempotencyRecord } from '../answer.ts';
-import {
-  type Claim,
-  type ClaimResult,
-  type ClaimStore,
-  type CommittedAnswer,
-  ownerLength,
-} from '../claims/claim-store.ts';
-import { Coalescer, chunksOf, fewMax } from './coalescer.ts';
-import type { RedisArgument, RedisConnection } from './connection.ts';
-import { Deadlines } from './deadlines.ts';
+import type { Claim, ClaimResult, ClaimStore, CommittedAnswer } from '../claims/claim-store.ts';
+import { RedisAnswers } from './answers.ts';
+import { isDisconnection, isWrongType, RedisCalls } from './calls.ts';
+import { Coalescer, fewMax } from './coalescer.ts';
+import type { RedisConnection } from './connection.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
 import { type IoRedisClient, ioRedis } from './ioredis.ts';
 import { type NodeRedisClient, type NodeRedisCluster, nodeRedis } from './node-redis.ts';
-import {
-  claimScript,
-  completeScript,
-  discardScript,
-  keepScript,
-  peekScript,
-  releaseScript,
-  renewScript,
-  type Script,
-} from './scripts.ts';
-import {
-  decodeClaim,
-  decodeRecord,
-  encodeClaim,
-  encodeRecord,
-  isRecord,
-  isWaitedFor,
-  UnreadableAnswer,
-} from './value.ts';
+import { claimScript, discardScript, peekScript, releaseScript, renewScript } from './scripts.ts';
+import { decodeClaim, decodeRecord, encodeClaim, isRecord, UnreadableAnswer } from './value.ts';
 
 export interface RedisClaimsOptions {
   /** First part of every key: `prefix:{scope}:key`. Default `idempotency`. */
@@ -47,21 +25,6 @@ interface ClaimEntry extends Claim {
   value: string;
   leaseMs: number;
 }
-
-/** An encoded answer. */
-interface Kept {
-  scope: string;
-  key: string;
-  value: Buffer;
-  /** Whole milliseconds, as Redis counts them. */
-  ttlMs: number;
-}
-
-interface Completion extends Kept {
-  owner: string;
-}
-
-const bytes = (item: Kept) => item.value.length;
 
 /**
  * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
@@ -89,11 +52,8 @@ function connect(
 }
 
 class RedisClaims implements ClaimStore {
-  private readonly connection: RedisConnection;
-  private readonly prefix: string;
-  private readonly timeoutMs: number;
-  private readonly deadlines: Deadlines;
-  private readonly completions: Coalescer<Completion>;
+  private readonly calls: RedisCalls;
+  private readonly answers: RedisAnswers;
   private readonly releases: Coalescer<Claim>;
   private readonly claims: Coalescer<ClaimEntry>;
   private readonly held: Coalescer<ClaimEntry>;
@@ -106,17 +66,10 @@ class RedisClaims implements ClaimStore {
   private onlyMemory = false;
 
   constructor(connection: RedisConnection, options: RedisClaimsOptions) {
-    this.connection = connection;
-    this.prefix = options.prefix ?? 'idempotency';
-    this.timeoutMs = options.commandTimeoutMs ?? 500;
-    this.deadlines = new Deadlines(this.timeoutMs);
+    const { prefix = 'idempotency', commandTimeoutMs = 500 } = options;
+    this.calls = new RedisCalls(connection, prefix, commandTimeoutMs);
     const schedule = () => this.schedule();
-    const native = connection.command !== undefined;
-    this.completions = new Coalescer<Completion>((items) => this.sendCompletions(items), schedule, {
-      bytes,
-      // One call has one time to live for all.
-      fits: (first, item) => first.ttlMs === item.ttlMs,
-    });
+    this.answers = new RedisAnswers(this.calls, schedule);
     this.releases = new Coalescer((items) => this.sendReleases(items), schedule);
     // One call has one lease for all.
     const fits = (first: ClaimEntry, item: ClaimEntry) => first.leaseMs === item.leaseMs;
@@ -124,7 +77,7 @@ class RedisClaims implements ClaimStore {
     this.claims = new Coalescer(claim, schedule, {
       fits,
       // Async, for what throws at once: nobody stands above the tick that flushes.
-      one: native ? async (item) => this.claimOne(item) : undefined,
+      one: this.calls.hasCommands ? async (item) => this.claimOne(item) : undefined,
     });
     this.held = new Coalescer(claim, schedule, { fits });
     this.retries = new Coalescer((items) => this.sendRetries(items), schedule, { fits });
@@ -162,35 +115,15 @@ class RedisClaims implements ClaimStore {
 
   async complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
     this.forget(claim);
-    const { owner } = claim;
-    // Such an owner has no claim, and would shift those behind it.
-    if (Buffer.byteLength(owner) !== ownerLength) return false;
-    // Encoded here, so that a record that cannot be stored fails alone.
-    const completion = { ...keptOf({ claim, record, ttlMs }), owner };
-    return (await this.completions.add(completion)) === 1;
+    return this.answers.complete(claim, record, ttlMs);
   }
 
   async keep(answers: readonly CommittedAnswer[]): Promise<void> {
-    const calls: Promise<unknown>[] = [];
-    const encoded: Kept[] = [];
-    for (const answer of answers) {
-      const { claim, record, ttlMs } = answer;
-      // Where others rely on the store alone, nothing is put over a claim.
-      if (this.onlyMemory) {
-        calls.push(this.complete(claim, record, ttlMs));
-        continue;
-      }
-      this.forget(claim);
-      try {
-        encoded.push(keptOf(answer));
-      } catch (error) {
-        // A record that cannot be stored fails alone.
-        calls.push(Promise.reject(error));
-      }
-    }
-    const scopes = Map.groupBy(encoded, ({ scope }) => scope);
-    for (const kept of scopes.values()) calls.push(...this.sendKept(kept));
-    await Promise.all(calls);
+    // Where others rely on the store alone, nothing is put over a claim.
+    const complete = ({ claim, record, ttlMs }: CommittedAnswer) =>
+      this.answers.complete(claim, record, ttlMs);
+    for (const { claim } of answers) this.forget(claim);
+    await Promise.all(this.onlyMemory ? answers.map(complete) : this.answers.keep(answers));
   }
 
   async release(claim: Claim): Promise<boolean> {
@@ -202,7 +135,7 @@ class RedisClaims implements ClaimStore {
     const renewals = new Coalescer<Claim>(
       (items) => {
         const owners = items.map((claim) => claim.owner);
-        return this.call(renewScript, this.keysOf(items), [String(leaseMs), ...owners]);
+        return this.calls.script(renewScript, items, [String(leaseMs), ...owners]);
       },
       () => {},
     );
@@ -212,34 +145,35 @@ class RedisClaims implements ClaimStore {
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
-    const reply = await this.call(peekScript, [this.keyOf({ scope, key })], []);
+    const reply = await this.calls.script(peekScript, [{ scope, key }], []);
     if (!Array.isArray(reply)) return undefined;
     return this.read(reply) ?? this.read(reply[0]);
   }
 
   async watch(scope: string, key: string, wake: () => void): Promise<() => void> {
-    const channel = this.keyOf({ scope, key });
-    const subscribed = this.connection.subscribe(channel, wake);
+    const { calls } = this;
+    const { connection } = calls;
+    const channel = calls.keyOf({ scope, key });
+    const subscribed = connection.subscribe(channel, wake);
     const stop = () => {
-      subscribed.then(() => this.connection.unsubscribe(channel, wake)).catch(() => {});
+      subscribed.then(() => connection.unsubscribe(channel, wake)).catch(() => {});
     };
-    await this.deadlines.bound(subscribed).catch((error) => {
+    await calls.bound(subscribed).catch((error) => {
       stop();
       throw error;
     });
     return stop;
   }
 
-  async ping(): Promise<void> {
-    if (!this.connection.ready) throw new Error('Redis is not connected.');
-    await this.deadlines.bound(this.connection.ping());
+  ping(): Promise<void> {
+    return this.calls.ping();
   }
 
   async close(): Promise<void> {
     this.flush();
     // A script that Redis does not know is sent again, and the caller closes its client next.
-    await this.deadlines.drained();
-    await this.connection.close();
+    await this.calls.drained();
+    await this.calls.connection.close();
   }
 
   private schedule(): void {
@@ -253,7 +187,7 @@ class RedisClaims implements ClaimStore {
   private flush(): void {
     this.scheduled = false;
     this.sent = 0;
-    this.completions.flush();
+    this.answers.flush();
     this.releases.flush();
     this.claims.flush();
     this.held.flush();
@@ -266,7 +200,7 @@ class RedisClaims implements ClaimStore {
    * overtakes a release, which may be of the same key.
    */
   private send(entry: ClaimEntry): Promise<unknown> {
-    if (!this.connection.command || this.sent === fewMax || this.releases.size > 0) {
+    if (!this.calls.hasCommands || this.sent === fewMax || this.releases.size > 0) {
       return this.claims.add(entry);
     }
     this.schedule();
@@ -277,79 +211,28 @@ class RedisClaims implements ClaimStore {
   /** @returns null = claimed, else what the key holds */
   private claimOne(entry: ClaimEntry): Promise<unknown> {
     const { value, leaseMs } = entry;
-    return this.command(['SET', this.keyOf(entry), value, 'NX', 'GET', 'PX', String(leaseMs)]);
-  }
-
-  /** Also over the claims of other owners: the records are committed, and are what those will find. */
-  private sendKept(items: readonly Kept[]): Promise<unknown>[] {
-    if (this.connection.command && items.length <= fewMax) {
-      return items.map((item) => this.keepOne(item));
-    }
-    const chunks = [...chunksOf(items, { bytes })];
-    return chunks.map(([from, end]) => this.keepTogether(items.slice(from, end)));
-  }
-
-  // Async, so that what throws at once fails alone.
-  private async keepTogether(items: readonly Kept[]): Promise<void> {
-    // Times to live that end with records differ by milliseconds; what ends early is looked up.
-    const ttlMs = items.reduce((least, item) => Math.min(least, item.ttlMs), Number.MAX_VALUE);
-    await this.call(keepScript, this.keysOf(items), [`${ttlMs}`, joined(items)]);
-  }
-
-  private async keepOne(item: Kept): Promise<void> {
-    const key = this.keyOf(item);
-    let before: unknown;
-    try {
-      before = await this.command(['SET', key, item.value, 'GET', 'PX', String(item.ttlMs)]);
-    } catch (error) {
-      if (!isWrongType(error)) throw error;
-    }
-    if (isWaitedFor(before)) await this.command(['PUBLISH', key, '']);
+    const key = this.calls.keyOf(entry);
+    return this.calls.command(['SET', key, value, 'NX', 'GET', 'PX', String(leaseMs)]);
   }
 
   /** A lost connection leaves open whether the claim was made; the same owner may ask again. */
   private async askAgain(entry: ClaimEntry, error: unknown): Promise<unknown> {
-    if (!this.connection.ready && isDisconnection(error)) return this.retries.add(entry);
+    if (!this.calls.connection.ready && isDisconnection(error)) return this.retries.add(entry);
     if (isWrongType(error)) return this.held.add(entry);
     throw error;
   }
 
   private sendClaims(items: readonly ClaimEntry[]): Promise<unknown> {
-    return this.call(claimScript, this.keysOf(items), claimArgs(items));
+    return this.calls.script(claimScript, items, claimArgs(items));
   }
 
-  /** Waits for a new connection, but not longer than for an answer. */
   private sendRetries(items: readonly ClaimEntry[]): Promise<unknown> {
-    const { connection, timeoutMs } = this;
-    const [keys, args] = [this.keysOf(items), claimArgs(items)];
-    return this.deadlines.bound(connection.evaluate(claimScript, keys, args, timeoutMs));
-  }
-
-  private sendCompletions(items: readonly Completion[]): Promise<unknown> {
-    let owners = '';
-    for (const { owner } of items) owners += owner;
-    const args = [`${items[0]?.ttlMs}`, joined(items), owners];
-    return this.call(completeScript, this.keysOf(items), args);
+    return this.calls.patientScript(claimScript, items, claimArgs(items));
   }
 
   private sendReleases(items: readonly Claim[]): Promise<unknown> {
-    return this.call(
-      releaseScript,
-      this.keysOf(items),
-      items.map((claim) => claim.owner),
-    );
-  }
-
-  private command(args: RedisArgument[]): Promise<unknown> {
-    const { connection } = this;
-    if (!connection.command || !connection.ready) return Promise.reject(notConnected());
-    return this.deadlines.bound(connection.command(args));
-  }
-
-  private call(script: Script, keys: string[], args: RedisArgument[]): Promise<unknown> {
-    // A client that is not connected would queue the command and send it when nobody waits for it.
-    if (!this.connection.ready) return Promise.reject(notConnected());
-    return this.deadlines.bound(this.connection.evaluate(script, keys, args));
+    const owners = items.map((claim) => claim.owner);
+    return this.calls.script(releaseScript, items, owners);
   }
 
   /**
@@ -363,7 +246,7 @@ class RedisClaims implements ClaimStore {
       throw new TypeError('A RedisConnection must return bulk strings as Buffers.');
     }
     if (this.onlyMemory) throw new UnreadableAnswer();
-    await this.call(discardScript, [this.keyOf(claim)], [reply]);
+    await this.calls.script(discardScript, [claim], [reply]);
   }
 
   /** Frees what an unanswered claim on this key may hold; sent ahead of the claim that follows. */
@@ -389,49 +272,10 @@ class RedisClaims implements ClaimStore {
     const fingerprint = Buffer.isBuffer(value) ? decodeClaim(value) : undefined;
     return fingerprint === undefined ? undefined : { state: 'in-flight', fingerprint, leaseMs };
   }
-
-  private keysOf(items: readonly { scope: string; key: string }[]): string[] {
-    return items.map((item) => this.keyOf(item));
-  }
-
-  private keyOf({ scope, key }: { scope: string; key: string }): string {
-    return `${this.prefix}:{${hashTag(scope)}}:${key}`;
-  }
-}
-
-/** Braces would end the hash tag early and let two scopes share a key. */
-function hashTag(scope: string): string {
-  if (scope !== '' && !/[{}%]/.test(scope)) return scope;
-  return `%${scope.replace(/[{}%]/g, (c) => `%${c.charCodeAt(0).toString(16)}`)}`;
-}
-
-function isDisconnection(error: unknown): boolean {
-  return (
-    error instanceof Error && /clos|disconnect|ECONN|EPIPE/i.test(`${error.name} ${error.message}`)
-  );
-}
-
-function keptOf({ claim, record, ttlMs }: CommittedAnswer): Kept {
-  const { scope, key } = claim;
-  return { scope, key, value: encodeRecord(record), ttlMs: Math.ceil(ttlMs) };
-}
-
-/** Values one after the other; each says how long it is. */
-function joined(items: readonly Kept[]): Buffer {
-  const [first] = items;
-  return first && items.length === 1 ? first.value : Buffer.concat(items.map(({ value }) => value));
 }
 
 function claimArgs(items: readonly ClaimEntry[]): string[] {
   const args = [String(items[0]?.leaseMs)];
   for (const item of items) args.push(item.value);
   return args;
-}
-
-function notConnected(): Error {
-  return new Error('Redis is not connected.');
-}
-
-function isWrongType(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('WRONGTYPE');
 }
