@@ -19,7 +19,7 @@ export interface Scenario {
 const receipt = (pick: Requests['pick']): Requests => ({ kind: 'receipt', pick, lines: 1 });
 const uniform = (kind: Requests['kind'], lines = 1): Requests => ({ kind, pick: 'uniform', lines });
 
-const all = ['bare', 'onhand', 'onhand-memory', 'classic', 'pgbench', 'medusa'] as const;
+const all = ['bare', 'floor', 'onhand', 'onhand-memory', 'classic', 'pgbench', 'medusa'] as const;
 const three = ['bare', 'onhand', 'classic'] as const;
 const instances = ['onhand', 'onhand-2', 'onhand-4'] as const;
 

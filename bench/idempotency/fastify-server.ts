@@ -1,4 +1,8 @@
-/** One Fastify route, bare or protected: `node fastify-server.ts bare|protected REDIS_SOCKET`. */
+/**
+ * One Fastify route: `node fastify-server.ts bare|commands|protected REDIS_SOCKET`. `commands` is what
+ * any first request takes that is claimed before it runs and kept before it is answered: a command for
+ * each, and nothing decided by them.
+ */
 import { fastify } from 'fastify';
 import { createClient } from 'redis';
 import { fastifyIdempotency } from '../../idempotency/adapters/fastify.ts';
@@ -7,9 +11,19 @@ import { redisClaims } from '../../idempotency/index.ts';
 const [, , mode, socket] = process.argv;
 const app = fastify();
 let id = 0;
+const client = createClient({ socket: { path: socket as string, tls: false } });
+if (mode !== 'bare') await client.connect();
+if (mode === 'commands') {
+  const keyOf = (headers: object) =>
+    `commands:${(headers as Record<string, string>)['idempotency-key']}`;
+  app.addHook('preHandler', async ({ headers }) => {
+    await client.sendCommand(['SET', keyOf(headers), 'claimed', 'NX', 'GET', 'PX', '10000']);
+  });
+  app.addHook('onSend', async ({ headers }, _reply, payload) => {
+    await client.sendCommand(['SET', keyOf(headers), String(payload), 'PX', '86400000']);
+  });
+}
 if (mode === 'protected') {
-  const client = createClient({ socket: { path: socket as string, tls: false } });
-  await client.connect();
   app.register(fastifyIdempotency, {
     claims: redisClaims(client, { commandTimeoutMs: 5_000 }),
     scope: () => 'tenant',

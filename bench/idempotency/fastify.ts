@@ -1,5 +1,6 @@
 /**
- * Rate of a protected Fastify route against the bare one, Redis store, 64 connections:
+ * Rate of a protected Fastify route against the bare one, Redis store, 64 connections, and of one that
+ * only sends Redis two commands and waits for them:
  * `node bench/idempotency/fastify.ts`, with `wrk` on PATH. Rounds alternate, so that all see the same
  * machine. The CPU that the server spent per request tells them apart also when others use it.
  */
@@ -17,22 +18,28 @@ const replayedKeys = 5_000;
 
 const redis = await RedisServer.start();
 const bare = await start('bare');
+const commands = await start('commands');
 const guarded = await start('protected');
-const names = ['bare', 'first', 'replay'] as const;
+const subjects = { bare, commands, first: guarded, replay: guarded };
+const names = ['bare', 'commands', 'first', 'replay'] as const;
 type Sample = { rate: number; micros: number };
-const samples = { bare: [] as Sample[], first: [] as Sample[], replay: [] as Sample[] };
+const samples: Record<(typeof names)[number], Sample[]> = {
+  bare: [],
+  commands: [],
+  first: [],
+  replay: [],
+};
 try {
   for (let round = 0; round < warmUps + rounds; round++) {
     for (const name of names) {
-      const { port } = name === 'bare' ? bare : guarded;
+      const { port } = subjects[name];
       const keys = name === 'replay' ? replayedKeys : 1_000_000_000;
       const sample = await measure(port, `round-${round}-`, keys);
       if (round >= warmUps) samples[name].push(sample);
     }
   }
 } finally {
-  bare.child.kill();
-  guarded.child.kill();
+  for (const { child } of [bare, commands, guarded]) child.kill();
   await redis.stop();
 }
 const middle = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;

@@ -3,6 +3,7 @@ import { fillLedger } from '../ledger.ts';
 import { findProgram } from '../load/load.ts';
 import type { RedisServer, Rig } from '../rig.ts';
 import { checkClassic, seedClassic, startClassic } from './classic/classic.ts';
+import { checkFloor, seedFloor, startFloor } from './floor/floor.ts';
 import { startMedusa } from './medusa/medusa.ts';
 import { receiveStock, seedCatalogue, sendReplayed, startOnhand, verify } from './onhand.ts';
 import { runPgbench } from './pgbench.ts';
@@ -59,6 +60,7 @@ class Starting {
   async run(): Promise<void> {
     const started = await Promise.allSettled([
       this.#wants('bare') && this.#bare(),
+      this.#wants('floor') && this.#floor(),
       this.#wants('onhand', 'onhand-2', 'onhand-4') && this.#fleet(),
       this.#wants('onhand-memory') && this.#memory(),
       this.#wants('classic', 'pgbench') && this.#classic(),
@@ -91,6 +93,15 @@ class Starting {
   async #bare(): Promise<void> {
     const server = await this.#started(startServer(`${import.meta.dirname}/bare.ts`, {}));
     this.#add({ name: 'bare', servers: [server] });
+  }
+
+  async #floor(): Promise<void> {
+    const database = await this.#database('floor');
+    await seedFloor(database);
+    const redis = await this.#rig.startRedis();
+    const server = await this.#started(startFloor(database, redis));
+    const check = () => checkFloor(database);
+    this.#add({ name: 'floor', servers: [server], redisPid: redis.pid, check });
   }
 
   /** Up to four instances on one database and one Redis; one instance is the first of them. */

@@ -3,6 +3,7 @@ import type { Server } from './server.ts';
 
 export type SubjectName =
   | 'bare'
+  | 'floor'
   | 'onhand'
   | 'onhand-memory'
   | 'onhand-2'
@@ -32,6 +33,7 @@ export interface Checked {
 /** What a subject is, in a few words, for tables and charts. */
 export const titles: Record<SubjectName, string> = {
   bare: 'bare Fastify route',
+  floor: 'the least it takes',
   onhand: 'Onhand',
   'onhand-memory': 'Onhand without Redis',
   'onhand-2': 'Onhand, 2 instances',
