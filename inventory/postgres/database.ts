@@ -53,6 +53,10 @@ const sessionOptions = [
   `statement_timeout=${statementTimeoutMs}`,
   `lock_timeout=${lockTimeoutMs}`,
   `idle_in_transaction_session_timeout=${idleInTransactionTimeoutMs}`,
+  // A client whose machine is gone says nothing any more: its session ends after some 20 s.
+  'tcp_keepalives_idle=10',
+  'tcp_keepalives_interval=3',
+  'tcp_keepalives_count=3',
   'timezone=UTC',
   'client_min_messages=warning',
 ];

@@ -20,15 +20,15 @@ const statement = {
  * Marks the units that `expiry` postings gave back. A line changes only under the lock of its level,
  * which the batch holds; the reservation itself need not be locked.
  */
-export async function expireLines(
+export function expireLines(
   transaction: Transaction,
   tenant: string,
   expiries: readonly Posting[],
-): Promise<void> {
+): Promise<unknown> {
   const lapsed = expiries.flatMap((posting) =>
     posting.movements.map((movement) => ({ reservation: posting.reservation, movement })),
   );
-  await transaction.query({
+  return transaction.query({
     ...statement,
     values: [
       tenant,

@@ -16,9 +16,9 @@ export const insertMovements = rowWrite<
   Row
 >({
   name: 'insert-movements',
-  text: (rows, names) => `
+  text: (source, names) => `
     INSERT INTO movements (tenant_id, recorded_at, ${names})
-    SELECT $1, $2::timestamptz, new.* FROM ${rows} AS new`,
+    SELECT $1, $2::timestamptz, new.* FROM ${source} AS new`,
   values: ({ tenant, recordedAt }) => [tenant, recordedAt],
   columns: new RowSet<Row>([
     text('posting_id', 'uuid', ({ posting }) => posting),

@@ -9,9 +9,9 @@ export const insertPostings = rowWrite<
   Posting
 >({
   name: 'insert-postings',
-  text: (rows, names) => `
+  text: (source, names) => `
     INSERT INTO postings (tenant_id, recorded_at, ${names})
-    SELECT $1, $2::timestamptz, new.* FROM ${rows} AS new`,
+    SELECT $1, $2::timestamptz, new.* FROM ${source} AS new`,
   values: ({ tenant, recordedAt }) => [tenant, recordedAt],
   columns: new RowSet<Posting>([
     text('posting_id', 'uuid', (p) => p.id),

@@ -15,9 +15,9 @@ export const insertRecords = rowWrite<
   StoredRecord
 >({
   name: 'insert-records',
-  text: (rows, names) => `
+  text: (source, names) => `
     INSERT INTO idempotency_records (scope, created_at, expires_at, ${names})
-    SELECT $1, $2::timestamptz, $3::timestamptz, new.* FROM ${rows} AS new`,
+    SELECT $1, $2::timestamptz, $3::timestamptz, new.* FROM ${source} AS new`,
   values: ({ tenant, decidedAt, expiresAt }) => [tenant, decidedAt, expiresAt],
   columns: new RowSet<StoredRecord>([
     text('key', 'text', (r) => r.key),

@@ -19,8 +19,8 @@ interface Bound {
 
 interface RowWrite<Input, Row> {
   readonly name: string;
-  /** The statement. @param rows stands in FROM; @param names of its columns, in their order */
-  text(rows: string, names: string): string;
+  /** The statement. @param source stands in FROM; @param names of its columns, in their order */
+  text(source: string, names: string): string;
   /** The parameters `$1`, `$2`, …, which are the same for all rows. */
   values(input: Input): unknown[];
   readonly columns: RowSet<Row>;
@@ -87,7 +87,8 @@ function parametersOf(text: string): number {
   return Math.max(0, ...Array.from(text.matchAll(/\$(\d+)/g), ([, n]) => Number(n)));
 }
 
-export async function run<Input>(
+/** Issues a write. @throws at once when its values cannot be made, see {@link Transaction.query} */
+export function run<Input>(
   transaction: Transaction,
   { name, texts, bind }: Operation<Input>,
   input: Input,

@@ -24,12 +24,17 @@ export interface Column<Row> {
   item(first: number): string;
 }
 
+/** A column that many rows have as an array, by which they can be counted. */
+export interface ArrayColumn<Row> extends Column<Row> {
+  readonly isArray: true;
+}
+
 /** A text, or anything written as one: `uuid`, `timestamptz`, `json`. */
 export function text<Row>(
   name: string,
   type: string,
   value: (row: Row) => string | null,
-): Column<Row> {
+): ArrayColumn<Row> {
   return arrayColumn(name, type, value, (rows) => textArray(rows.map(value)));
 }
 
@@ -38,7 +43,7 @@ export function plain<Row>(
   name: string,
   type: string,
   value: (row: Row) => number | boolean | null,
-): Column<Row> {
+): ArrayColumn<Row> {
   return arrayColumn(name, type, value, (rows) => plainArray(rows.map(value)));
 }
 
@@ -47,8 +52,9 @@ function arrayColumn<Row>(
   type: string,
   value: (row: Row) => unknown,
   array: (rows: readonly Row[]) => string,
-): Column<Row> {
+): ArrayColumn<Row> {
   return {
+    isArray: true,
     name,
     type,
     value,
@@ -118,8 +124,7 @@ function packBytes(parts: readonly Buffer[]): [bytes: Buffer, starts: string, le
 export class RowSet<Row> {
   readonly #columns: readonly Column<Row>[];
 
-  /** @param columns the first one an array, by which many rows are counted: `text` or `plain` */
-  constructor(columns: readonly [Column<Row>, ...Column<Row>[]]) {
+  constructor(columns: readonly [ArrayColumn<Row>, ...Column<Row>[]]) {
     this.#columns = columns;
   }
 

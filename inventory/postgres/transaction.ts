@@ -1,20 +1,26 @@
 import type pg from 'pg';
-import { connectionOf, runStage, type Statement } from './stage.ts';
+import {
+  type BoundStatement,
+  bind,
+  connectionOf,
+  type Statement,
+  sendTogether,
+} from './roundTrip.ts';
 
-/** A statement that was issued into a stage, and who waits for its result. */
+/** A statement that was issued, and who waits for its result. */
 interface Issued {
-  readonly statement: Statement;
+  readonly statement: BoundStatement;
   readonly resolve: (result: pg.QueryArrayResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * One transaction on one connection, its statements issued in stages: those of a stage are sent
- * together and answered together.
+ * One transaction on one connection, its statements pipelined: those of a round trip are sent and
+ * answered together.
  *
- * A statement behind a failed one of its stage is not run, one of a later stage is refused by the
- * server (25P02), and a COMMIT behind it becomes a ROLLBACK. Wait for `begin` before the first write is
- * issued: without a transaction every write would stand alone.
+ * A statement behind a failed one is not run, or refused by the server (25P02), and a COMMIT behind it
+ * becomes a ROLLBACK. All statements of the round trip reject with that failure, also those that ran.
+ * Wait for `begin` before the first write is issued: without it a write would be committed by itself.
  *
  * It is open, then ending once its COMMIT or ROLLBACK was sent, then ended. While it is ending the next
  * one may `follow` it; the last on a connection gives the connection back.
@@ -24,7 +30,8 @@ export class Transaction {
   readonly #begin: Statement;
   #state: 'open' | 'ending' | 'ended' = 'open';
   #isFollowed = false;
-  #stage: Issued[] | undefined;
+  /** What `pipelined` gathers. */
+  #issued: Issued[] | undefined;
 
   private constructor(client: pg.PoolClient, begin: Statement) {
     this.#client = client;
@@ -62,25 +69,32 @@ export class Transaction {
     return new Transaction(this.#client, this.#begin);
   }
 
-  /** Sends the statements that `issue` issues as one stage. Nothing is sent when it throws. */
+  /** Sends what `issue` issues as one round trip. Nothing is sent when it throws. */
   pipelined<Result>(issue: () => Result): Result {
     const issued: Issued[] = [];
-    this.#stage = issued;
+    this.#issued = issued;
     let result: Result;
     try {
       result = issue();
     } finally {
-      this.#stage = undefined;
+      this.#issued = undefined;
     }
     if (issued.length > 0) void this.#run(issued);
     return result;
   }
 
-  /** Issues a statement into the stage that is being issued. Its rows arrive as arrays. */
+  /**
+   * Issues a statement, within `pipelined` or `commit`. Its rows arrive as arrays.
+   *
+   * Throws at once when it cannot be issued, so that nothing is sent that it belongs to. Writes must
+   * pass that on: an async function would make it a rejection, behind which the COMMIT goes out.
+   */
   query<Row extends unknown[]>(statement: Statement): Promise<pg.QueryArrayResult<Row>> {
+    const issued = this.#issued;
+    if (issued === undefined) throw new Error('a statement was issued outside of a round trip');
+    const bound = bind(statement);
     return new Promise((resolve, reject) => {
-      if (this.#stage === undefined) throw new Error('a statement was issued outside of a stage');
-      this.#stage.push({ statement, resolve: resolve as Issued['resolve'], reject });
+      issued.push({ statement: bound, resolve: resolve as Issued['resolve'], reject });
     });
   }
 
@@ -119,7 +133,7 @@ export class Transaction {
   async #run(issued: readonly Issued[]): Promise<void> {
     const statements = issued.map(({ statement }) => statement);
     try {
-      const results = await this.#inOneWrite(() => runStage(this.#client, statements));
+      const results = await this.#inOneWrite(() => sendTogether(this.#client, statements));
       for (const [at, { resolve }] of issued.entries()) {
         resolve(results[at] as pg.QueryArrayResult);
       }

@@ -14,9 +14,9 @@ export const updateLevels = rowWrite<
   LockedLevel
 >({
   name: 'update-levels',
-  text: (rows, names) => `
+  text: (source, names) => `
     INSERT INTO levels (tenant_id, recorded_at, ${names})
-    SELECT $1, $2::timestamptz, new.* FROM ${rows} AS new
+    SELECT $1, $2::timestamptz, new.* FROM ${source} AS new
     ON CONFLICT (tenant_id, warehouse, product) DO UPDATE
     SET on_hand = excluded.on_hand, reserved = excluded.reserved, sequence = excluded.sequence,
         hash = excluded.hash, may_be_negative = excluded.may_be_negative,

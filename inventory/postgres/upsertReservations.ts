@@ -38,16 +38,16 @@ export interface ReservationWrite extends Reservation {
  * were there and of all their levels. Expired units are `expireLines`' to write.
  * @param recordedAt RFC 3339, for those that are new
  */
-export async function upsertReservations(
+export function upsertReservations(
   transaction: Transaction,
   tenant: string,
   recordedAt: string,
   reservations: readonly ReservationWrite[],
-): Promise<void> {
+): Promise<unknown> {
   const lines = reservations.flatMap((reservation) =>
     reservation.lines.map((line, position) => ({ reservation, line, position })),
   );
-  await Promise.all([
+  return Promise.all([
     transaction.query({
       ...reservationsStatement,
       values: [

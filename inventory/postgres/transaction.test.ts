@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { createTestDatabase } from '@onhand/fixtures';
+import { openDatabase } from './database.ts';
+import { Transaction } from './transaction.ts';
+
+async function openThings(t: TestContext) {
+  const { url } = await createTestDatabase(t);
+  const { writes, reads, close } = openDatabase({ url, connections: 2 });
+  t.after(close);
+  await reads.query('CREATE TABLE things (n int)');
+  const things = async () => {
+    const { rows } = await reads.query<{ n: number }>('SELECT n FROM things ORDER BY n');
+    return rows.map(({ n }) => n);
+  };
+  return { writes, things };
+}
+
+async function begin(pool: Parameters<typeof Transaction.open>[0]): Promise<Transaction> {
+  const transaction = await Transaction.open(pool);
+  await transaction.pipelined(() => transaction.begin());
+  return transaction;
+}
+
+const insert = (n: unknown) => ({
+  name: 'insert',
+  text: 'INSERT INTO things VALUES ($1)',
+  values: [n],
+});
+
+test('a write that cannot be issued takes the COMMIT and its neighbours along', async (t) => {
+  const { writes, things } = await openThings(t);
+  const transaction = await begin(writes);
+  const commit = transaction.commit(() => [
+    transaction.query(insert(1)),
+    transaction.query(insert({})),
+  ]);
+  await assert.rejects(commit, TypeError);
+  await transaction.rollback();
+  assert.equal(writes.idleCount, writes.totalCount);
+  const next = await begin(writes);
+  await next.commit(() => [next.query(insert(2))]);
+  assert.deepEqual(await things(), [2]);
+});
+
+test('a statement that is issued too late is refused, and does not wait for ever', async (t) => {
+  const { writes, things } = await openThings(t);
+  const transaction = await begin(writes);
+  assert.throws(() => transaction.query(insert(1)), /outside of a round trip/);
+  await transaction.rollback();
+  assert.deepEqual(await things(), []);
+});
+
+test('a transaction that failed before does not count as committed', async (t) => {
+  const { writes, things } = await openThings(t);
+  const transaction = await begin(writes);
+  await assert.rejects(
+    transaction.pipelined(() => transaction.query({ name: 'fail', text: 'SELECT 1 / 0' })),
+  );
+  await assert.rejects(
+    transaction.commit(() => []),
+    /ROLLBACK/,
+  );
+  assert.deepEqual(await things(), []);
+});
