@@ -54,8 +54,12 @@ interface Call {
 
 /** How long an execution takes, in milliseconds, so that duplicates meet it in flight. */
 const workMs = 25;
-/** The lease of the server whose owners are not compared: shorter than its work. */
+/**
+ * The lease of the server whose owners are not compared, and its work: so much longer that duplicates
+ * come between the two also on a machine that stalls.
+ */
 const shortLeaseMs = 10;
+const slowWorkMs = 150;
 
 /**
  * A small API with an idempotency layer in memory, right except for one defect.
@@ -193,7 +197,7 @@ export class BrokenServer {
 
   /** The effect, then the answer. */
   private async work(call: Call): Promise<Answer> {
-    await setTimeout(workMs);
+    await setTimeout(this.defect === 'slow-owner-overwrites' ? slowWorkMs : workMs);
     const id = ++this.effects;
     const headers = {
       'content-type': 'application/json',
