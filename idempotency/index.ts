@@ -1,7 +1,7 @@
 export type { Answer, IdempotencyRecord } from './answer.ts';
 export { headersToRecord, replayedHeaders } from './answer.ts';
 export { canonicalJson, depthMax } from './canonical-json.ts';
-export type { Claim, ClaimResult, ClaimStore, CommittedAnswer } from './claims/claim-store.ts';
+export type { Claim, ClaimResult, ClaimStore } from './claims/claim-store.ts';
 export type { FallbackClaims, FallbackOptions } from './claims/fallback.ts';
 export { fallbackClaims } from './claims/fallback.ts';
 export type { MemoryClaimsOptions } from './claims/memory.ts';

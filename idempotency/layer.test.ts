@@ -70,6 +70,18 @@ function gate<T>() {
   return Promise.withResolvers<T>();
 }
 
+/** Records that processes share, like those in a database. */
+function recordsInMemory() {
+  const committed = new Map<string, IdempotencyRecord>();
+  return {
+    records: { find: async (_: string, key: string) => committed.get(key) },
+    commit: ({ key }: KeyedRequest, text: string): RunResult => {
+      committed.set(key, record(text));
+      return { record: record(text), replayed: false };
+    },
+  };
+}
+
 /** Begins a request that ends with `open`; resolves once it holds its claim and runs. */
 async function begin(layer: Idempotency, once: KeyedRequest, open: Promise<RunResult>) {
   const started = gate<void>();
@@ -148,22 +160,26 @@ test('50 concurrent duplicates in two processes run once and get one answer', as
   for (const result of results) assert.deepEqual(result.answer, answer('run 1'));
 });
 
-test('a duplicate elsewhere is woken by the completion, not by its poll', async () => {
-  const [one, two] = [await redisLayer(), await redisLayer({ waitMs: 5_000 })];
-  await two.claims.watch('t1', 'warm', () => {});
-  const once = request();
-  const open = gate<RunResult>();
-  const { first } = await begin(one.layer, once, open.promise);
-  const second = two.layer.execute(once, never);
-  const channel = `idempotency:{t1}:${once.key}`;
-  while ((await one.client.pubSubNumSub(channel))[channel] === 0) await setImmediate();
-  await one.client.ping();
-  const began = performance.now();
-  open.resolve({ record: record('one'), replayed: false });
-  await first;
-  assert.equal((await second).replayed, true);
-  assert.ok(performance.now() - began < 100, 'a poll takes at least 125 ms');
-});
+for (const memory of ['the store', 'the records'] as const) {
+  test(`a duplicate elsewhere is woken when ${memory} has the answer, not by its poll`, async () => {
+    const { commit, records } = recordsInMemory();
+    const options = memory === 'the records' ? { records, waitMs: 5_000 } : { waitMs: 5_000 };
+    const [one, two] = [await redisLayer(options), await redisLayer(options)];
+    await two.claims.watch('t1', 'warm', () => {});
+    const once = request();
+    const open = gate<RunResult>();
+    const { first } = await begin(one.layer, once, open.promise);
+    const second = two.layer.execute(once, never);
+    const channel = `idempotency:{t1}:${once.key}`;
+    while ((await one.client.pubSubNumSub(channel))[channel] === 0) await setImmediate();
+    await one.client.ping();
+    const began = performance.now();
+    open.resolve(commit(once, 'one'));
+    await first;
+    assert.equal((await second).replayed, true);
+    assert.ok(performance.now() - began < 100, 'a poll takes at least 125 ms');
+  });
+}
 
 test('a duplicate is told that the request is in flight once it waited long enough', async () => {
   const [one, two] = [await redisLayer({ waitMs: 30 }), await redisLayer({ waitMs: 30 })];
@@ -436,20 +452,19 @@ test('a lease counts from before it was asked for, however late the answer came'
 });
 
 test('state tells in-flight, completed and no effect', async () => {
-  const find = async (_: string, key: string) => (key === 'old' ? record('old') : undefined);
-  const [one, two] = [await redisLayer({ records: { find } }), await redisLayer()];
+  const { commit, records } = recordsInMemory();
+  commit({ ...request(), key: 'old' }, 'old');
+  const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
   const once = request();
   const open = gate<RunResult>();
   assert.equal(await one.layer.state(once.scope, once.key), undefined);
   const { first } = await begin(one.layer, once, open.promise);
   while ((await two.layer.state(once.scope, once.key)) !== 'in-flight') await setImmediate();
   assert.equal(await one.layer.state(once.scope, once.key), 'in-flight');
-  open.resolve({ record: record('one'), replayed: false });
+  open.resolve(commit(once, 'one'));
   await first;
-  // These records hold only the old one, so the store must tell, once the answer is in it.
-  while ((await one.layer.state(once.scope, once.key)) === 'in-flight') await setImmediate();
+  assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
   assert.deepEqual(await one.layer.state(once.scope, once.key), { completed: record('one') });
-  while ((await two.layer.state(once.scope, once.key)) === 'in-flight') await setImmediate();
   assert.deepEqual(await two.layer.state(once.scope, once.key), { completed: record('one') });
   assert.deepEqual(await one.layer.state('t1', 'old'), { completed: record('old') });
 });
@@ -508,20 +523,18 @@ test('closing without records leaves what runs longer than a lease to its lease'
   await first;
 });
 
-test('closing hands over the answers that were committed in this turn', async () => {
+test('closing tells the store what was committed in this turn', async () => {
   const claims = memoryClaims();
-  const kept: string[] = [];
-  claims.keep = async (answers) => {
-    for (const { claim } of answers) kept.push(claim.key);
+  const settled: string[] = [];
+  claims.settle = async (committed) => {
+    for (const { key } of committed) settled.push(key);
   };
   const layer = layerOn(claims, { records: { find: async () => undefined } });
   const [one, two] = [request(), request()];
-  const lasting = { ...record('one'), expiresAt: Date.now() + 60_000 };
-  const run = async () => ({ record: lasting, replayed: false });
-  await Promise.all([layer.execute(one, run), layer.execute(two, run)]);
-  assert.deepEqual(kept, [], 'gathered');
+  await Promise.all([layer.execute(one, recorded('one')), layer.execute(two, recorded('two'))]);
+  assert.deepEqual(settled, [], 'gathered');
   await layer.close();
-  assert.deepEqual(kept, [one.key, two.key]);
+  assert.deepEqual(settled, [one.key, two.key]);
 });
 
 test('without records an answer that was given is remembered here when the store is gone', async () => {
@@ -552,18 +565,14 @@ test('without records an answer is in the store before it is given', async () =>
   assert.deepEqual(order, ['kept', 'given']);
 });
 
-test('without records an answer is kept for its retention, else for the cache time', async () => {
+test('without records an answer is kept for its retention', async () => {
   for (const [options, ttlMs] of [
     [{}, 86_400_000],
     [{ retentionMs: 3_600_000 }, 3_600_000],
-    [{ records: { find: async () => undefined } }, 600_000],
   ] as const) {
-    const { layer, claims, client } = await redisLayer(options);
+    const { layer, client } = await redisLayer(options);
     const once = request();
     await layer.execute(once, recorded('one'));
-    // Committed answers are kept at the end of the turn.
-    await setImmediate();
-    await claims.ping();
     const left = await client.pTTL(`idempotency:{t1}:${once.key}`);
     assert.ok(left <= ttlMs && left > ttlMs - 60_000, `${left} of ${ttlMs}`);
   }
@@ -639,24 +648,31 @@ test('without records an answer never replaces that of who took the claim', asyn
   assert.equal(await claims.complete(taker, record('taken over'), 60_000), true);
 });
 
-test('an answer is kept over the claim of another only when it is committed and ends', async () => {
+test('with records a repeat elsewhere has its answer from them while the claim still lies there', async () => {
+  const { commit, records } = recordsInMemory();
+  const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
+  const once = request();
+  await one.layer.execute(once, async () => commit(once, 'one'));
+  assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
+  assert.deepEqual(await two.layer.execute(once, never), { answer: answer('one'), replayed: true });
+  const other = { ...once, fingerprint: prints.b };
+  await assert.rejects(two.layer.execute(other, never), KeyReused);
+});
+
+test('with records a claim that would outlive its record is released', async () => {
+  const leaseMs = 60_000;
   const records = { find: async () => undefined };
-  for (const [options, expiresAt, state] of [
-    [{ records }, Date.now() + 60_000, 'completed'],
-    [{ records }, undefined, 'in-flight'],
-    [{ records }, Number.POSITIVE_INFINITY, 'in-flight'],
-    [{}, Date.now() + 60_000, 'in-flight'],
+  const { layer, claims } = await redisLayer({ records, leaseMs });
+  for (const [left, state] of [
+    [leaseMs / 2, undefined],
+    [2 * leaseMs, 'in-flight'],
+    [Number.POSITIVE_INFINITY, 'in-flight'],
   ] as const) {
-    const { layer, claims, client } = await redisLayer({ ...options, leaseMs: 100 });
     const once = request();
-    await layer.execute(once, async () => {
-      await client.del(`idempotency:{t1}:${once.key}`);
-      await claims.claim({ ...once, owner: 'y'.repeat(24) }, 60_000);
-      const ends = expiresAt === undefined ? {} : { expiresAt };
-      return { record: { ...record('one'), ...ends }, replayed: false };
-    });
+    const expiring = { ...record('one'), expiresAt: Date.now() + left };
+    await layer.execute(once, async () => ({ record: expiring, replayed: false }));
     await claims.ping();
-    assert.equal((await claims.peek(once.scope, once.key))?.state, state, String(expiresAt));
+    assert.equal((await claims.peek(once.scope, once.key))?.state, state, `${left} ms`);
   }
 });
 

@@ -4,8 +4,7 @@ import {
   type Claim,
   type ClaimResult,
   type ClaimStore,
-  type CommittedAnswer,
-  keepCommitted,
+  settleClaims,
 } from './claims/claim-store.ts';
 import { committedRecord, type Records, sameRequest } from './committed.ts';
 import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
@@ -33,9 +32,8 @@ export interface IdempotencyOptions {
    */
   waitMs?: number;
   /**
-   * How long this process keeps an answer, and where there are records the claim store too, in
-   * milliseconds. Default 600 000: most retries come within minutes, and the database keeps the record
-   * for its whole retention.
+   * How long this process keeps an answer, in milliseconds. Default 600 000: most retries come within
+   * minutes, and the database or the claim store keeps it for its whole retention.
    */
   answerCacheMs?: number;
   /**
@@ -102,13 +100,13 @@ export class Idempotency {
   private readonly records: IdempotencyOptions['records'];
   private readonly leaseMs: number;
   private readonly waitMs: number;
-  /** How long an answer is kept by the claim store, and by this process. */
+  /** How long an answer is kept by a claim store without records, and by this process. */
   private readonly ttlMs: { store: number; here: number };
   private readonly onClaimError: (error: unknown) => void;
   private readonly recent: AnswerCache;
   private readonly flights = new Map<string, Flight>();
-  /** Answers that the claim store is given at the end of this turn of the event loop. */
-  private committed: CommittedAnswer[] = [];
+  /** Claims that the claim store is told of at the end of this turn of the event loop. */
+  private committed: Claim[] = [];
   private renewal: NodeJS.Timeout | undefined;
   private lapse: NodeJS.Timeout | undefined;
 
@@ -118,7 +116,7 @@ export class Idempotency {
     this.leaseMs = options.leaseMs ?? 10_000;
     this.waitMs = options.waitMs ?? 2_000;
     const cacheMs = options.answerCacheMs ?? 600_000;
-    const storeMs = this.records ? cacheMs : (options.retentionMs ?? 86_400_000);
+    const storeMs = options.retentionMs ?? 86_400_000;
     this.ttlMs = { store: storeMs, here: Math.min(cacheMs, storeMs) };
     this.onClaimError = options.onClaimError ?? (() => {});
     this.recent = new AnswerCache(options.recentBytesMax ?? 32 * 1024 * 1024);
@@ -181,7 +179,7 @@ export class Idempotency {
     }
     clearInterval(this.renewal);
     clearTimeout(this.lapse);
-    await this.keepGathered();
+    await this.settleGathered();
     const running = [...this.flights.values()].filter((flight) => flight.holds);
     if (this.records) await Promise.all(running.map((flight) => this.release(flight)));
     else for (const flight of running) flight.lose();
@@ -263,12 +261,10 @@ export class Idempotency {
         return { answer: result.unrecorded, replayed: false };
       }
       const { record, replayed } = result;
-      const ttlMs = this.timeToLive(record);
-      if (ttlMs < 1) this.release(flight);
-      else if (this.records) this.keepLater({ claim: flight.claim, record, ttlMs });
-      else await this.store(flight, record, ttlMs);
-      // With records a first answer is in the store, or in them, should it be asked for again. Without,
-      // what the store loses is remembered here alone, also where `failOpen` would run it again.
+      if (this.records) this.settle(flight, record);
+      else await this.store(flight, record);
+      // With records a first answer is in them, should it be asked for again. Without, what the store
+      // loses is remembered here alone, also where `failOpen` would run it again.
       if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
@@ -304,8 +300,13 @@ export class Idempotency {
   }
 
   /** Puts an answer that has no record into the claim store. */
-  private async store(flight: Flight, record: IdempotencyRecord, ttlMs: number): Promise<void> {
+  private async store(flight: Flight, record: IdempotencyRecord): Promise<void> {
     const { claims, leaseMs } = this;
+    const ttlMs = Math.min(this.ttlMs.store, lifetimeOf(record));
+    if (ttlMs < 1) {
+      this.release(flight);
+      return;
+    }
     try {
       await keepAnswer(flight, record, { claims, leaseMs, ttlMs });
     } catch (error) {
@@ -314,25 +315,26 @@ export class Idempotency {
   }
 
   /**
-   * Has the claim store keep a committed answer, with what else this turn of the event loop brings: what
-   * was committed together goes together. Nobody waits for it; a lost one costs a look-up later.
+   * Tells the claim store of a committed record, with what else this turn of the event loop brings: what
+   * was committed together goes together. Nobody here waits for it.
    */
-  private keepLater(answer: CommittedAnswer): void {
-    if (this.committed.length === 0) setImmediate(() => this.keepGathered());
-    this.committed.push(answer);
-  }
-
-  private timeToLive({ expiresAt }: IdempotencyRecord): number {
-    return Math.min(this.ttlMs.store, (expiresAt ?? Number.POSITIVE_INFINITY) - Date.now());
+  private settle(flight: Flight, record: IdempotencyRecord): void {
+    // A claim that outlives its record would hold up who uses the key anew.
+    if (lifetimeOf(record) < this.leaseMs) {
+      this.release(flight);
+      return;
+    }
+    if (this.committed.length === 0) setImmediate(() => this.settleGathered());
+    this.committed.push(flight.claim);
   }
 
   // Async, so that a store that throws at once fails nobody: the effects are committed.
-  private async keepGathered(): Promise<void> {
-    const answers = this.committed;
-    if (answers.length === 0) return;
+  private async settleGathered(): Promise<void> {
+    const claims = this.committed;
+    if (claims.length === 0) return;
     this.committed = [];
     try {
-      await keepCommitted(this.claims, answers);
+      await settleClaims(this.claims, claims);
     } catch (error) {
       this.onClaimError(error);
     }
@@ -381,6 +383,11 @@ export class Idempotency {
   private inFlight(): RequestInFlight {
     return new RequestInFlight(1);
   }
+}
+
+/** Milliseconds until a record expires. */
+function lifetimeOf({ expiresAt }: IdempotencyRecord): number {
+  return (expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
 }
 
 function replay(record: IdempotencyRecord, request: KeyedRequest): ExecuteResult {

@@ -5,7 +5,7 @@ import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
 import type { Flight } from './flight.ts';
 
 /**
- * Longest pause between looks at a claim held elsewhere. A push normally comes first; this bounds
+ * Longest pause between looks at a claim held elsewhere and for its record. A push normally comes first; this bounds
  * what a lost push costs. Jittered, so that processes do not look at the same instant.
  */
 const pollMsMax = 250;
@@ -23,16 +23,16 @@ export interface ElsewhereWait {
 /**
  * Waits for a request that another process runs.
  *
- * Order: the records at once (a crashed owner may have committed), then the fingerprint of what is in
- * flight, then until `deadline` for a completion, a release, or the end of the lease, whichever lets
- * us go on. The claim is asked for once more also when the deadline has passed already.
+ * Order: the records at once (what is committed keeps its claim until the lease ends), then the
+ * fingerprint of what is in flight, then until `deadline` for a record, a completion, a release, or the
+ * end of the lease, whichever lets us go on. All are looked at once more also when the deadline has
+ * passed already.
  * @returns undefined once the flight's claim took over, else the record
  * @throws KeyReused, RequestInFlight, ClaimsUnavailable
  */
 export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRecord | undefined> {
-  const { claims, records, flight, leaseMs, deadline } = wait;
+  const { claims, flight, leaseMs, deadline } = wait;
   const { claim } = flight;
-  let leaseLeftMs = wait.first.leaseMs;
   const found = await lookUp(wait, wait.first.fingerprint);
   if (found) return found;
   const bell = new Bell();
@@ -45,19 +45,16 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
       });
       if (held.state === 'claimed') return undefined;
       if (held.state === 'completed') return sameRequest(held.record, claim);
-      if (held.fingerprint !== claim.fingerprint) return await committedRecord(records, claim);
-      leaseLeftMs = held.leaseMs;
+      const record = await lookUp(wait, held.fingerprint);
+      if (record) return record;
       const left = deadline - performance.now();
-      if (left <= 0) break;
+      if (left <= 0) throw new RequestInFlight(retryAfterSeconds(held.leaseMs));
       const poll = pollMsMax * (0.5 + Math.random() / 2);
-      await bell.wait(Math.min(left, poll, leaseLeftMs + 1));
+      await bell.wait(Math.min(left, poll, held.leaseMs + 1));
     }
   } finally {
     stop?.();
   }
-  const late = await lookUp(wait, claim.fingerprint);
-  if (late) return late;
-  throw new RequestInFlight(retryAfterSeconds(leaseLeftMs));
 }
 
 async function lookUp(

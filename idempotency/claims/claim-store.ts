@@ -16,11 +16,10 @@ export type ClaimResult =
   | { state: 'completed'; record: IdempotencyRecord };
 
 /**
- * Short-lived claims on keys, and the answers of late.
+ * Short-lived claims on keys, and where there are no records in a database the answers.
  *
  * A key is free, claimed (by one owner, until its lease ends) or completed (until its answer's time
- * to live ends). Every change compares the owner: an owner whose lease ended changes nothing, except
- * that {@link ClaimStore.keep} puts a committed answer there.
+ * to live ends). Every change compares the owner: an owner whose lease ended changes nothing.
  * A store may lose everything at any time; that costs speed, never correctness, where records are
  * kept in a database. Errors reject; a store never hangs.
  */
@@ -30,13 +29,13 @@ export interface ClaimStore {
   /** claimed by this owner → completed for `ttlMs`. @returns false when the claim was lost */
   complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean>;
   /**
-   * Any → completed, where the records are committed in a database under their unique keys and have a
-   * finite `expiresAt`: whoever holds a claim by now would be answered with its record as well. Absent:
-   * {@link complete} stands in. A store that has it serves no record that expired.
+   * Told of claims whose records are committed in a database: wakes who waits for one. It may leave
+   * them to their leases, for whoever is told that one is in flight looks its record up. Absent:
+   * {@link release} stands in.
    *
-   * What one turn of the event loop brings comes in one call. Rejects when any was not kept.
+   * What one turn of the event loop brings comes in one call.
    */
-  keep?(answers: readonly CommittedAnswer[]): Promise<void>;
+  settle?(claims: readonly Claim[]): Promise<void>;
   /** claimed by this owner → free. @returns false when the claim was lost */
   release(claim: Claim): Promise<boolean>;
   /**
@@ -66,33 +65,11 @@ export interface ClaimStore {
   close(): Promise<void>;
 }
 
-/** An answer that is committed with its effect, and how long a store is to keep it. */
-export interface CommittedAnswer {
-  claim: Claim;
-  record: IdempotencyRecord;
-  ttlMs: number;
-}
-
 /** Characters of an owner token. */
 export const ownerLength = 24;
 
-/**
- * Has a store keep committed answers, by `keep` where it has that and they expire.
- *
- * Rejects with the first failure when all were tried: one that fails, or throws at once, takes no other
- * along.
- */
-export async function keepCommitted(
-  store: ClaimStore,
-  answers: readonly CommittedAnswer[],
-): Promise<void> {
-  const kept: CommittedAnswer[] = [];
-  const calls: Promise<unknown>[] = [];
-  for (const answer of answers) {
-    const { claim, record, ttlMs } = answer;
-    if (store.keep && Number.isFinite(record.expiresAt)) kept.push(answer);
-    else calls.push((async () => store.complete(claim, record, ttlMs))());
-  }
-  if (kept.length > 0) calls.push((async () => store.keep?.(kept))());
-  await Promise.all(calls);
+/** Tells a store of claims whose records are committed, by `release` where it has no `settle`. */
+export async function settleClaims(store: ClaimStore, claims: readonly Claim[]): Promise<void> {
+  if (store.settle) await store.settle(claims);
+  else await Promise.all(claims.map((claim) => store.release(claim)));
 }

@@ -7,7 +7,7 @@ import { parseKeyValue } from '../key.ts';
 import { redisClaims } from '../redis/claims.ts';
 import { claimOf, leaseMs, newKey, record } from '../testing/claim-store-suite.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
-import type { Claim, ClaimStore, CommittedAnswer } from './claim-store.ts';
+import type { Claim, ClaimResult, ClaimStore } from './claim-store.ts';
 import { fallbackClaims } from './fallback.ts';
 import { memoryClaims } from './memory.ts';
 
@@ -242,48 +242,44 @@ test('a claim that the secondary lost is lost', async (t) => {
   assert.deepEqual(await claims.renew([claim], leaseMs), [false]);
 });
 
-test('a committed answer is kept by whoever granted the claim, and by a primary that can', async (t) => {
-  const { claims } = redisBeforeMemory(t);
+test('a committed claim is settled by whoever granted it, and by a primary that can', async (t) => {
+  const settled: string[] = [];
+  const told = (name: string, store: ClaimStore): ClaimStore =>
+    Object.assign(store, { settle: async () => void settled.push(name) });
   const claim = claimOf(newKey());
-  const committed = { ...record, expiresAt: Date.now() + 60_000 };
-  await claims.keep?.([{ claim, record: committed, ttlMs: leaseMs }]);
-  const known = { state: 'completed', record: committed };
-  assert.deepEqual(await claims.peek(claim.scope, claim.key), known);
-  const gone = fallbackClaims(
-    failing(memoryClaims(), () => true),
-    memoryClaims(),
-    { probeMs: 60_000 },
-  );
+  const well = fallbackClaims(told('first', memoryClaims()), told('second', memoryClaims()));
+  t.after(() => well.close());
+  await well.claim(claim, leaseMs);
+  await well.settle?.([claim]);
+  assert.deepEqual(settled.splice(0), ['first']);
+
+  let isGone = true;
+  const primary = failing(memoryClaims(), () => isGone);
+  const gone = fallbackClaims(told('first', primary), told('second', memoryClaims()), {
+    probeMs: 1,
+  });
   t.after(() => gone.close());
   await gone.claim(claim, leaseMs);
-  await gone.keep?.([{ claim, record: committed, ttlMs: leaseMs }]);
-  assert.deepEqual(await gone.peek(claim.scope, claim.key), known);
+  isGone = false;
+  while (gone.degraded) await setImmediate();
+  await gone.settle?.([claim]);
+  assert.deepEqual(settled.toSorted(), ['first', 'second']);
 });
 
-test('a probe looks at the scope whose answers could not be kept', async (t) => {
+test('a probe looks at the scope whose claims could not be settled', async (t) => {
   const probed = Promise.withResolvers<Claim>();
-  const [well, ill] = ['well', 'ill'].map((scope) => ({ ...claimOf(newKey()), scope }));
-  const answers = [well, ill].map((claim) => ({
-    claim: claim as Claim,
-    record: { ...record, expiresAt: Date.now() + 60_000 },
-    ttlMs: leaseMs,
-  }));
-  const memory = memoryClaims();
-  const primary: ClaimStore = Object.create(memory, {
-    keep: {
-      value: async (kept: readonly CommittedAnswer[]) => {
-        if (kept.some(({ claim }) => claim.scope === 'ill')) throw new Error('out of reach');
-      },
+  const claims = ['well', 'ill'].map((scope) => ({ ...claimOf(newKey()), scope }));
+  const primary: ClaimStore = Object.assign(memoryClaims(), {
+    settle: async (settled: readonly Claim[]) => {
+      if (settled.some(({ scope }) => scope === 'ill')) throw new Error('out of reach');
     },
-    claim: {
-      value: async (claim: Claim) => {
-        probed.resolve(claim);
-        return { state: 'claimed' };
-      },
+    claim: async (claim: Claim): Promise<ClaimResult> => {
+      probed.resolve(claim);
+      return { state: 'claimed' };
     },
   });
-  const claims = fallbackClaims(primary, memoryClaims(), { probeMs: 1 });
-  t.after(() => claims.close());
-  await claims.keep?.(answers);
+  const store = fallbackClaims(primary, memoryClaims(), { probeMs: 1 });
+  t.after(() => store.close());
+  await store.settle?.(claims);
   assert.equal((await probed.promise).scope, 'ill');
 });

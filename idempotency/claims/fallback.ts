@@ -1,12 +1,6 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import { newOwner } from '../owner.ts';
-import {
-  type Claim,
-  type ClaimResult,
-  type ClaimStore,
-  type CommittedAnswer,
-  keepCommitted,
-} from './claim-store.ts';
+import { type Claim, type ClaimResult, type ClaimStore, settleClaims } from './claim-store.ts';
 
 export interface FallbackOptions {
   /** Called once when the primary store failed and the secondary took over. */
@@ -88,24 +82,22 @@ class Fallback implements FallbackClaims {
   }
 
   complete(claim: Claim, record: IdempotencyRecord, ttlMs: number): Promise<boolean> {
-    return this.settle(claim, (store) => store.complete(claim, record, ttlMs));
+    return this.end(claim, (store) => store.complete(claim, record, ttlMs));
   }
 
-  /** In the primary too where the secondary granted, as {@link settle} does. */
-  async keep(answers: readonly CommittedAnswer[]): Promise<void> {
-    const granted = answers.filter(({ claim }) => this.secondaryOwners.delete(claim.owner));
+  /** In the primary too where the secondary granted, as {@link end} does. */
+  async settle(claims: readonly Claim[]): Promise<void> {
+    const granted = claims.filter(({ owner }) => this.secondaryOwners.delete(owner));
     // By scope, so that a probe looks at the server that failed.
-    const scopes = Map.groupBy(answers, ({ claim }) => claim.scope);
-    await Promise.all([
-      keepCommitted(this.secondary, granted),
-      ...[...scopes].map(([scope, of]) =>
-        this.onPrimary(scope, (store) => keepCommitted(store, of), undefined),
-      ),
-    ]);
+    const calls = [...Map.groupBy(claims, ({ scope }) => scope)].map(([scope, of]) =>
+      this.onPrimary(scope, (store) => settleClaims(store, of), undefined),
+    );
+    if (granted.length > 0) calls.push(settleClaims(this.secondary, granted));
+    await Promise.all(calls);
   }
 
   release(claim: Claim): Promise<boolean> {
-    return this.settle(claim, (store) => store.release(claim));
+    return this.end(claim, (store) => store.release(claim));
   }
 
   async renew(claims: readonly Claim[], leaseMs: number): Promise<(boolean | undefined)[]> {
@@ -149,7 +141,7 @@ class Fallback implements FallbackClaims {
   }
 
   /** The primary too where the secondary granted: a claim whose reply was lost is held there. */
-  private async settle(
+  private async end(
     claim: Claim,
     change: (store: ClaimStore) => Promise<boolean>,
   ): Promise<boolean> {

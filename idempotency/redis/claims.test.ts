@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createClient } from 'redis';
-import type { ClaimStore } from '../claims/claim-store.ts';
+import type { Claim, ClaimStore } from '../claims/claim-store.ts';
 import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-store-suite.ts';
 import { RedisProxy } from '../testing/proxy.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
@@ -63,30 +63,26 @@ test('answers too large for one script call together go out in several', async (
   await store.close();
 });
 
-const later = () => ({ ...record, expiresAt: Date.now() + 3_600_000 });
-const other = { ...record, fingerprint: 'e'.repeat(64) };
-
 for (const [count, scripts] of [
-  [fewMax, 0],
+  [fewMax, 1],
   [2 * fewMax + 1, 2],
 ] as const) {
-  test(`${count} claims and their committed answers cost ${scripts} scripts`, async () => {
+  test(`${count} claims, once committed, cost ${scripts} scripts and stay until their leases end`, async () => {
     const store = redisClaims(client, { commandTimeoutMs: 5_000 });
     await warmUp(store);
     await client.configResetStat();
     const claims = Array.from({ length: count }, () => claimOf(newKey()));
-    const kept = later();
     const results = await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
     assert.ok(results.every(({ state }) => state === 'claimed'));
-    await store.keep?.(claims.map((claim) => ({ claim, record: kept, ttlMs: leaseMs })));
-    assert.equal((await scriptCalls()) || 0, scripts);
+    await store.settle?.(claims);
+    assert.equal(await scriptCalls(), scripts);
     for (const { scope, key } of claims) {
-      assert.deepEqual(await store.peek(scope, key), { state: 'completed', record: kept });
+      assert.equal((await store.peek(scope, key))?.state, 'in-flight');
     }
     await store.close();
   });
 
-  test(`${count} claims of keys that are held tell who holds them, and wake when kept`, async () => {
+  test(`${count} claims of keys that are held tell who holds them, and wake when settled`, async () => {
     const [one, two] = [redisClaims(client), redisClaims(client)];
     const claims = Array.from({ length: count }, () => claimOf(newKey()));
     await Promise.all(claims.map((claim) => one.claim(claim, leaseMs)));
@@ -101,18 +97,20 @@ for (const [count, scripts] of [
     const stops = await Promise.all(
       claims.map(({ scope, key }, i) => two.watch(scope, key, () => woken[i]?.resolve())),
     );
-    await one.keep?.(claims.map((claim) => ({ claim, record: later(), ttlMs: leaseMs })));
+    await one.settle?.(claims);
     await Promise.all(woken.map(({ promise }) => promise));
     for (const stop of stops) stop();
     await Promise.all([one.close(), two.close()]);
   });
 }
 
-/** Both scripts are known to the server from then on. */
+/** The scripts are known to the server from then on. */
 async function warmUp(store: ClaimStore) {
   const claims = Array.from({ length: 2 * fewMax + 1 }, () => claimOf(newKey()));
   await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
   await Promise.all(claims.map((claim) => store.complete(claim, record, leaseMs)));
+  await Promise.all(claims.map((claim) => store.release(claim)));
+  await store.settle?.(claims);
 }
 
 /** A connection without `command`: what it sends are scripts. */
@@ -128,93 +126,23 @@ function scripted(of = client): RedisConnection {
   };
 }
 
-for (const [way, connection] of [
-  ['commands', () => client],
-  ['scripts', () => scripted()],
-] as const) {
-  test(`by ${way} a committed answer takes the place of another claim, whose owner changes nothing`, async () => {
-    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
-    const late = claimOf(newKey());
-    const claim = { ...claimOf(''), key: late.key, fingerprint: other.fingerprint };
-    const committed = later();
-    await store.claim(claim, leaseMs);
-    await store.keep?.([{ claim: late, record: committed, ttlMs: leaseMs }]);
-    assert.deepEqual(await store.renew([claim], leaseMs), [false]);
-    assert.equal(await store.complete(claim, other, leaseMs), false);
-    assert.equal(await store.release(claim), false);
-    assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record: committed });
-    await store.close();
-  });
-
-  test(`by ${way} committed answers of several scopes and times to live are kept together`, async () => {
-    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
-    const answers = [0, 1, 2, 3].map((i) => ({
-      claim: { ...claimOf(newKey()), scope: `scope ${i % 2}` },
-      record: { ...later(), answer: { ...record.answer, body: Buffer.from(`answer ${i}`) } },
-      ttlMs: i < 2 ? 10_000 : 60_000,
-    }));
-    await store.keep?.(answers);
-    for (const { claim, record, ttlMs } of answers) {
-      const { scope, key } = claim;
-      assert.deepEqual(await store.peek(scope, key), { state: 'completed', record });
-      const left = await client.pTTL(`idempotency:{${scope}}:${key}`);
-      // Where they share a call, the shortest: what ends early is looked up.
-      assert.ok(left > 5_000 && left <= ttlMs, `${left} of ${ttlMs} ms`);
-    }
-    await store.close();
-  });
-
-  test(`by ${way} a committed answer leaves a key of another type alone, and fails nothing`, async () => {
-    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
-    const [claim, next] = [claimOf(newKey()), claimOf(newKey())];
-    const key = `idempotency:{tenant}:${claim.key}`;
-    await client.hSet(key, 'a', '1');
-    await store.keep?.(
-      [claim, next].map((each) => ({ claim: each, record: later(), ttlMs: leaseMs })),
-    );
-    assert.equal(await client.hGet(key, 'a'), '1');
-    assert.equal((await store.peek(next.scope, next.key))?.state, 'completed');
-    await store.close();
-  });
-
-  test(`by ${way} a committed answer that cannot be stored fails alone, and is reported`, async () => {
-    const store = redisClaims(connection(), { commandTimeoutMs: 5_000 });
-    const [odd, whole] = [claimOf(newKey()), claimOf(newKey())];
-    const kept = store.keep?.([
-      { claim: odd, record: { ...later(), fingerprint: 'short' }, ttlMs: leaseMs },
-      { claim: whole, record: later(), ttlMs: leaseMs },
-    ]);
-    await assert.rejects(kept as Promise<void>, /fingerprint has 64/);
-    assert.equal((await store.peek(whole.scope, whole.key))?.state, 'completed');
-    await store.close();
-  });
-}
-
-test('where a store is the only memory no claim is overwritten', async () => {
+test('settling tells of keys of several scopes, free, held by others or of another type', async () => {
   const store = redisClaims(client, { commandTimeoutMs: 5_000 });
-  store.keepUntilExpiry?.();
-  const claim = claimOf(newKey());
-  await store.claim(claim, leaseMs);
-  const stranger = { ...claim, owner: newOwner() };
-  await store.keep?.([{ claim: stranger, record: later(), ttlMs: leaseMs }]);
-  assert.equal((await store.peek(claim.scope, claim.key))?.state, 'in-flight');
-  await store.keep?.([{ claim, record: later(), ttlMs: leaseMs }]);
-  assert.equal((await store.peek(claim.scope, claim.key))?.state, 'completed');
+  const claims = [0, 1, 2, 3].map((i) => ({ ...claimOf(newKey()), scope: `scope ${i % 2}` }));
+  const [foreign, taken, , waited] = claims as [Claim, Claim, Claim, Claim];
+  await client.hSet(`idempotency:{${foreign.scope}}:${foreign.key}`, 'a', '1');
+  const taker = { ...taken, owner: newOwner() };
+  await store.claim(taker, leaseMs);
+  await store.claim(waited, leaseMs);
+  await store.claim({ ...waited, owner: newOwner() }, leaseMs);
+  const woken = Promise.withResolvers<void>();
+  const stop = await store.watch(waited.scope, waited.key, woken.resolve);
+  await store.settle?.(claims);
+  await woken.promise;
+  stop();
+  assert.equal(await client.hGet(`idempotency:{${foreign.scope}}:${foreign.key}`, 'a'), '1');
+  assert.deepEqual(await store.renew([taker], leaseMs), [true]);
   await store.close();
-});
-
-test('an answer that was kept after it expired is not served, and its key is free', async () => {
-  const [store, only] = [redisClaims(client), redisClaims(client)];
-  only.keepUntilExpiry?.();
-  const claim = claimOf(newKey());
-  const expired = { ...record, expiresAt: Date.now() - 1 };
-  await store.keep?.([{ claim, record: expired, ttlMs: leaseMs }]);
-  assert.equal(await store.peek(claim.scope, claim.key), undefined);
-  // Its clock must not decide where no record does: there the time to live is the bound.
-  const known = { state: 'completed', record: expired };
-  assert.deepEqual(await only.claim(claim, leaseMs), known);
-  assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
-  await Promise.all([store.close(), only.close()]);
 });
 
 test('a claim whose parts have another size than they must is refused, and alone', async () => {
@@ -243,7 +171,7 @@ test('what one tick claims and frees is one write, and a claim never overtakes a
   const store = redisClaims(counted, { commandTimeoutMs: 5_000 });
   const [done, left, fresh] = [claimOf(newKey()), claimOf(newKey()), claimOf(newKey())];
   await Promise.all([store.claim(done, leaseMs), store.claim(left, leaseMs)]);
-  await store.complete({ ...done, owner: newOwner() }, record, leaseMs);
+  await warmUp(store);
   const reads = async () =>
     Number(/total_reads_processed:(\d+)/.exec(await client.info('stats'))?.[1]);
   const before = await reads();
@@ -315,17 +243,16 @@ for (const settle of ['answered', 'left unanswered'] as const) {
   });
 }
 
-test('closing waits for the answers that are on their way, also by a script sent anew', async (t) => {
+test('closing waits for what is on its way, also for a script sent anew', async (t) => {
   const own = await server.client();
   const store = redisClaims(own);
   const claims = Array.from({ length: 2 * fewMax + 1 }, () => claimOf(newKey()));
   await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
   await client.scriptFlush();
-  const lasting = { ...record, expiresAt: Date.now() + 60_000 };
-  const kept = store.keep?.(claims.map((claim) => ({ claim, record: lasting, ttlMs: 60_000 })));
+  const completed = claims.map((claim) => store.complete(claim, record, 60_000));
   await store.close();
   own.destroy();
-  await kept;
+  assert.ok((await Promise.all(completed)).every((done) => done));
   const other = redisClaims(client);
   t.after(() => other.close());
   const found = await Promise.all(claims.map(({ scope, key }) => other.peek(scope, key)));

@@ -157,7 +157,7 @@ test('a record that cannot be stored fails alone', async (t) => {
 test('a store that throws at once does not fail a request whose effect is committed', async (t) => {
   const { store } = await behindProxy(t);
   const claims = Object.create(store, {
-    complete: {
+    settle: {
       value: () => {
         throw new RangeError('at once');
       },

@@ -68,23 +68,19 @@ end
 return out`);
 
 /**
- * Keeps committed answers, over whatever claims there are. KEYS[i]: key of entry i. ARGV[1]: time to live
- * of all, ms. ARGV[2]: all values, joined; each has its length behind its fingerprint. Returns 0.
+ * Wakes who waits for the claims KEYS, whose records are committed. Returns how many had somebody.
+ *
+ * One MGET: it costs a third of what a GET of each does, and gives nil for keys of another type.
  */
-export const keepScript = script(`
-local at, failure = 1, nil
-for i, key in ipairs(KEYS) do
-  local length = struct.unpack('>I4', ARGV[2], at + 68)
-  local value = string.sub(ARGV[2], at, at + length - 1)
-  local before = redis.pcall('SET', key, value, 'GET', 'PX', ARGV[1])
-  if type(before) == 'table' and not string.find(before.err, 'WRONGTYPE', 1, true) then
-    failure = before
-  elseif type(before) == 'string' and string.sub(before, 1, 5) == 'ik1cw' then
-    redis.call('PUBLISH', key, '')
+export const settleScript = script(`
+local waited = 0
+for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
+  if held and string.sub(held, 1, 5) == 'ik1cw' then
+    redis.call('PUBLISH', KEYS[i], '')
+    waited = waited + 1
   end
-  at = at + length
 end
-return failure or 0`);
+return waited`);
 
 /**
  * Releases claims. KEYS[i]: key of entry i. ARGV[i]: owner.

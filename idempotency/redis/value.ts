@@ -99,8 +99,3 @@ export function decodeClaim(value: Buffer): string | undefined {
 export function isRecord(value: unknown): boolean {
   return Buffer.isBuffer(value) && value.toString('latin1', 0, 4) === 'ik1r';
 }
-
-/** Whether a value is a claim that someone elsewhere waits for: `ik1cw`. */
-export function isWaitedFor(value: unknown): boolean {
-  return Buffer.isBuffer(value) && value.toString('latin1', 0, 5) === 'ik1cw';
-}

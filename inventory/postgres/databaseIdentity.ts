@@ -6,8 +6,8 @@ import { sqlState } from './failures.ts';
  * A short name for this database as it stands: another cluster, another database of it, and a cluster
  * that was restored to a point in time or promoted have other names.
  *
- * What Redis remembers is kept under it, so that answers of one database are never given for another
- * that shares the Redis, such as a staging copy or a restored backup.
+ * Claims in Redis are kept under it, so that those of one database never hold up another that shares
+ * the Redis, such as a staging copy or a restored backup.
  * Source: PostgreSQL manual, 9.27.11 Control Data Functions.
  */
 export async function databaseIdentity(database: pg.Pool | pg.Client): Promise<string> {

@@ -1,7 +1,7 @@
 /**
- * The least that a durable, idempotent receipt costs: the bare route, a claim and an answer in Redis,
- * and the rows that Onhand writes, by its own statements, in batches that follow each other as its do.
- * A process of its own; DATABASE_URL, REDIS_URL; prints where it listens.
+ * The least that a durable, idempotent receipt costs: the bare route, a claim in Redis, and the rows
+ * that Onhand writes, by its own statements, in batches that follow each other as its do. A process of
+ * its own; DATABASE_URL, REDIS_URL; prints where it listens.
  *
  * Left out is all that decides whether to answer so: no API key is looked up, no request compared with
  * the first of its key, no earlier answer read, nothing refused, chained, locked in Redis, expired or
@@ -35,7 +35,7 @@ interface Waiting {
 }
 
 const tenant = 'demo';
-const [leaseMs, keptMs, retainedMs] = ['10000', '600000', 86_400_000];
+const [leaseMs, retainedMs] = ['10000', 86_400_000];
 const noDigest = '00'.repeat(32);
 /** What a posting of a receipt has none of. */
 const none = {
@@ -124,13 +124,12 @@ app.post(
   { schema: { body: Receipt, response: { 201: PostingAnswer } } },
   async (request, reply) => {
     const key = String(request.headers['idempotency-key']);
-    const claim = `floor:${key}`;
-    await redis.sendCommand(['SET', claim, randomUUID(), 'NX', 'GET', 'PX', leaseMs]);
+    const owner = randomUUID();
+    await redis.sendCommand(['SET', `floor:${key}`, owner, 'NX', 'GET', 'PX', leaseMs]);
     const { headers, body } = await new Promise<StoredRecord>((settle) => {
       waiting.push({ key, body: request.body as Body, settle });
       begin();
     });
-    void redis.sendCommand(['SET', claim, body, 'PX', keptMs]);
     reply.code(201).headers(headers);
     return reply.serializer((text) => text as string).send(body.toString());
   },
