@@ -70,18 +70,6 @@ function gate<T>() {
   return Promise.withResolvers<T>();
 }
 
-/** Records that processes share, like those in a database. */
-function recordsInMemory() {
-  const committed = new Map<string, IdempotencyRecord>();
-  return {
-    records: { find: async (_: string, key: string) => committed.get(key) },
-    commit: ({ key }: KeyedRequest, text: string): RunResult => {
-      committed.set(key, record(text));
-      return { record: record(text), replayed: false };
-    },
-  };
-}
-
 /** Begins a request that ends with `open`; resolves once it holds its claim and runs. */
 async function begin(layer: Idempotency, once: KeyedRequest, open: Promise<RunResult>) {
   const started = gate<void>();
@@ -160,26 +148,22 @@ test('50 concurrent duplicates in two processes run once and get one answer', as
   for (const result of results) assert.deepEqual(result.answer, answer('run 1'));
 });
 
-for (const memory of ['the store', 'the records'] as const) {
-  test(`a duplicate elsewhere is woken when ${memory} has the answer, not by its poll`, async () => {
-    const { commit, records } = recordsInMemory();
-    const options = memory === 'the records' ? { records, waitMs: 5_000 } : { waitMs: 5_000 };
-    const [one, two] = [await redisLayer(options), await redisLayer(options)];
-    await two.claims.watch('t1', 'warm', () => {});
-    const once = request();
-    const open = gate<RunResult>();
-    const { first } = await begin(one.layer, once, open.promise);
-    const second = two.layer.execute(once, never);
-    const channel = `idempotency:{t1}:${once.key}`;
-    while ((await one.client.pubSubNumSub(channel))[channel] === 0) await setImmediate();
-    await one.client.ping();
-    const began = performance.now();
-    open.resolve(commit(once, 'one'));
-    await first;
-    assert.equal((await second).replayed, true);
-    assert.ok(performance.now() - began < 100, 'a poll takes at least 125 ms');
-  });
-}
+test('a duplicate elsewhere is woken by the completion, not by its poll', async () => {
+  const [one, two] = [await redisLayer(), await redisLayer({ waitMs: 5_000 })];
+  await two.claims.watch('t1', 'warm', () => {});
+  const once = request();
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
+  const second = two.layer.execute(once, never);
+  const channel = `idempotency:{t1}:${once.key}`;
+  while ((await one.client.pubSubNumSub(channel))[channel] === 0) await setImmediate();
+  await one.client.ping();
+  const began = performance.now();
+  open.resolve({ record: record('one'), replayed: false });
+  await first;
+  assert.equal((await second).replayed, true);
+  assert.ok(performance.now() - began < 100, 'a poll takes at least 125 ms');
+});
 
 test('a duplicate is told that the request is in flight once it waited long enough', async () => {
   const [one, two] = [await redisLayer({ waitMs: 30 }), await redisLayer({ waitMs: 30 })];
@@ -452,8 +436,8 @@ test('a lease counts from before it was asked for, however late the answer came'
 });
 
 test('state tells in-flight, completed and no effect', async () => {
-  const { commit, records } = recordsInMemory();
-  commit({ ...request(), key: 'old' }, 'old');
+  const committed = new Map([['old', record('old')]]);
+  const records = { find: async (_: string, key: string) => committed.get(key) };
   const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
   const once = request();
   const open = gate<RunResult>();
@@ -461,7 +445,8 @@ test('state tells in-flight, completed and no effect', async () => {
   const { first } = await begin(one.layer, once, open.promise);
   while ((await two.layer.state(once.scope, once.key)) !== 'in-flight') await setImmediate();
   assert.equal(await one.layer.state(once.scope, once.key), 'in-flight');
-  open.resolve(commit(once, 'one'));
+  committed.set(once.key, record('one'));
+  open.resolve({ record: record('one'), replayed: false });
   await first;
   assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
   assert.deepEqual(await one.layer.state(once.scope, once.key), { completed: record('one') });
@@ -646,34 +631,6 @@ test('without records an answer never replaces that of who took the claim', asyn
   assert.deepEqual(result.answer, answer('late'));
   assert.match(String(errors[0]), /claim was lost before its answer was kept/);
   assert.equal(await claims.complete(taker, record('taken over'), 60_000), true);
-});
-
-test('with records a repeat elsewhere has its answer from them while the claim still lies there', async () => {
-  const { commit, records } = recordsInMemory();
-  const [one, two] = [await redisLayer({ records }), await redisLayer({ records })];
-  const once = request();
-  await one.layer.execute(once, async () => commit(once, 'one'));
-  assert.equal((await two.claims.peek(once.scope, once.key))?.state, 'in-flight');
-  assert.deepEqual(await two.layer.execute(once, never), { answer: answer('one'), replayed: true });
-  const other = { ...once, fingerprint: prints.b };
-  await assert.rejects(two.layer.execute(other, never), KeyReused);
-});
-
-test('with records a claim that would outlive its record is released', async () => {
-  const leaseMs = 60_000;
-  const records = { find: async () => undefined };
-  const { layer, claims } = await redisLayer({ records, leaseMs });
-  for (const [left, state] of [
-    [leaseMs / 2, undefined],
-    [2 * leaseMs, 'in-flight'],
-    [Number.POSITIVE_INFINITY, 'in-flight'],
-  ] as const) {
-    const once = request();
-    const expiring = { ...record('one'), expiresAt: Date.now() + left };
-    await layer.execute(once, async () => ({ record: expiring, replayed: false }));
-    await claims.ping();
-    assert.equal((await claims.peek(once.scope, once.key))?.state, state, `${left} ms`);
-  }
 });
 
 test('a local answer ends with its record, and with the cache time', async () => {

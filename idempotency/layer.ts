@@ -117,7 +117,7 @@ export class Idempotency {
     this.waitMs = options.waitMs ?? 2_000;
     const cacheMs = options.answerCacheMs ?? 600_000;
     const storeMs = options.retentionMs ?? 86_400_000;
-    this.ttlMs = { store: storeMs, here: Math.min(cacheMs, storeMs) };
+    this.ttlMs = { store: storeMs, here: this.records ? cacheMs : Math.min(cacheMs, storeMs) };
     this.onClaimError = options.onClaimError ?? (() => {});
     this.recent = new AnswerCache(options.recentBytesMax ?? 32 * 1024 * 1024);
     if (!this.records) this.claims.keepUntilExpiry?.();
@@ -126,7 +126,9 @@ export class Idempotency {
   /**
    * Runs a request once, or answers it from memory.
    *
-   * A duplicate of a request that ended without a record runs itself, like any retry.
+   * A duplicate of a request that ended without a record runs itself, like any retry. So does a repeat
+   * once the claim store has forgotten its key: with records `run` must find the key's record then, at
+   * the latest by the unique key it violates, and give it back as `replayed`.
    * @throws KeyReused when the key belongs to another request: by its record, and while there is
    * none, by what is in flight
    * @throws RequestInFlight when the first is still running after `waitMs`
@@ -320,7 +322,7 @@ export class Idempotency {
    */
   private settle(flight: Flight, record: IdempotencyRecord): void {
     // A claim that outlives its record would hold up who uses the key anew.
-    if (lifetimeOf(record) < this.leaseMs) {
+    if (!(lifetimeOf(record) >= this.leaseMs)) {
       this.release(flight);
       return;
     }
@@ -340,8 +342,13 @@ export class Idempotency {
     }
   }
 
-  private release(flight: Flight): Promise<unknown> {
-    return this.claims.release(flight.claim).catch(this.onClaimError);
+  // Async, so that a store that throws at once fails nobody.
+  private async release(flight: Flight): Promise<void> {
+    try {
+      await this.claims.release(flight.claim);
+    } catch (error) {
+      this.onClaimError(error);
+    }
   }
 
   /** One timer for all claims; a request that ends within a third of the lease never meets it. */

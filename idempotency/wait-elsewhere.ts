@@ -1,7 +1,7 @@
 import type { IdempotencyRecord } from './answer.ts';
 import type { ClaimResult, ClaimStore } from './claims/claim-store.ts';
 import { committedRecord, type Records, sameRequest } from './committed.ts';
-import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
+import { ClaimsUnavailable, KeyReused, RequestInFlight } from './errors.ts';
 import type { Flight } from './flight.ts';
 
 /**
@@ -45,9 +45,12 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
       });
       if (held.state === 'claimed') return undefined;
       if (held.state === 'completed') return sameRequest(held.record, claim);
-      const record = await lookUp(wait, held.fingerprint);
-      if (record) return record;
       const left = deadline - performance.now();
+      const record = await lookUp(wait, held.fingerprint).catch((error: unknown) => {
+        // A look-up that fails says nothing about the request, which may still be answered.
+        if (left <= 0 || error instanceof KeyReused) throw error;
+      });
+      if (record) return record;
       if (left <= 0) throw new RequestInFlight(retryAfterSeconds(held.leaseMs));
       const poll = pollMsMax * (0.5 + Math.random() / 2);
       await bell.wait(Math.min(left, poll, held.leaseMs + 1));

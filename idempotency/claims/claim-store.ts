@@ -48,7 +48,7 @@ export interface ClaimStore {
   /** Looks without claiming. */
   peek(scope: string, key: string): Promise<ClaimResult | undefined>;
   /**
-   * Calls `wake` whenever the key may have been completed or released. Best effort: a caller polls
+   * Calls `wake` whenever the key may have been completed, released or settled. Best effort: a caller polls
    * as well. Resolves once listening; the function it resolves to stops it.
    */
   watch(scope: string, key: string, wake: () => void): Promise<() => void>;
@@ -71,5 +71,6 @@ export const ownerLength = 24;
 /** Tells a store of claims whose records are committed, by `release` where it has no `settle`. */
 export async function settleClaims(store: ClaimStore, claims: readonly Claim[]): Promise<void> {
   if (store.settle) await store.settle(claims);
-  else await Promise.all(claims.map((claim) => store.release(claim)));
+  // Async, so that one that throws at once takes no other along.
+  else await Promise.all(claims.map(async (claim) => store.release(claim)));
 }

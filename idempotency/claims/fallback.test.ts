@@ -244,8 +244,15 @@ test('a claim that the secondary lost is lost', async (t) => {
 
 test('a committed claim is settled by whoever granted it, and by a primary that can', async (t) => {
   const settled: string[] = [];
+  const renewed: string[] = [];
   const told = (name: string, store: ClaimStore): ClaimStore =>
-    Object.assign(store, { settle: async () => void settled.push(name) });
+    Object.assign(store, {
+      settle: async () => void settled.push(name),
+      renew: async (claims: readonly Claim[]) => {
+        renewed.push(name);
+        return claims.map(() => false);
+      },
+    });
   const claim = claimOf(newKey());
   const well = fallbackClaims(told('first', memoryClaims()), told('second', memoryClaims()));
   t.after(() => well.close());
@@ -264,6 +271,8 @@ test('a committed claim is settled by whoever granted it, and by a primary that 
   while (gone.degraded) await setImmediate();
   await gone.settle?.([claim]);
   assert.deepEqual(settled.toSorted(), ['first', 'second']);
+  await gone.renew([claim], leaseMs);
+  assert.deepEqual(renewed, ['first'], 'the second is not asked about it any more');
 });
 
 test('a probe looks at the scope whose claims could not be settled', async (t) => {

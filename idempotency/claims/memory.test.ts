@@ -80,13 +80,6 @@ test('the only memory takes new claims again once answers expired', async () => 
     await new Promise(setImmediate);
 });
 
-test('memory beside a database drops the oldest answers instead of refusing', async () => {
-  const memory = memoryClaims({ answerBytesMax: 20 * answerBytes });
-  const first = await fill(memory, 60_000);
-  for (let i = 0; i < 30; i++) await fill(memory, 60_000);
-  assert.equal(await memory.peek(first.scope, first.key), undefined);
-});
-
 test('a layer without records answers 503 instead of running what it could not remember', async () => {
   const layers = [undefined, { find: async () => undefined }].map((records) =>
     createIdempotency({ claims: memoryClaims({ answerBytesMax: 0 }), ...(records && { records }) }),

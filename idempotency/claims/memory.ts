@@ -1,20 +1,16 @@
 import type { IdempotencyRecord } from '../answer.ts';
-import { AnswerCache } from '../answer-cache.ts';
 import { keyId } from '../key-id.ts';
 import type { Claim, ClaimResult, ClaimStore } from './claim-store.ts';
 import { KeptAnswers } from './kept-answers.ts';
 
 export interface MemoryClaimsOptions {
   /**
-   * Bytes of completed answers, each counted as its body and about 800 more. Where records are in a
-   * database the least recently used go first, and the default is 16 MiB. Where these answers are the
-   * only memory none goes before its time: new claims are refused while there are more, and the
-   * default is 256 MiB, some 200 000 small answers per retention.
+   * Without records in a database: bytes of completed answers, each counted as its body and about 800
+   * more. None goes before its time: new claims are refused while there are more. Default 256 MiB, some
+   * 200 000 small answers per retention.
    */
   answerBytesMax?: number;
 }
-
-const mebibyte = 1024 * 1024;
 
 interface Held {
   claim: Claim;
@@ -32,19 +28,17 @@ export function memoryClaims(options: MemoryClaimsOptions = {}): ClaimStore {
 
 class MemoryClaims implements ClaimStore {
   private readonly held = new Map<string, Held>();
-  private readonly answerBytesMax: number | undefined;
-  private answers: AnswerCache | KeptAnswers;
+  private readonly answers: KeptAnswers;
   private readonly watchers = new Map<string, Set<() => void>>();
+  private isOnlyMemory = false;
   private warned = false;
 
-  constructor(answerBytesMax: number | undefined) {
-    this.answerBytesMax = answerBytesMax;
-    this.answers = new AnswerCache(answerBytesMax ?? 16 * mebibyte);
+  constructor(answerBytesMax = 256 * 1024 * 1024) {
+    this.answers = new KeptAnswers(answerBytesMax);
   }
 
   keepUntilExpiry(): void {
-    if (this.answers instanceof KeptAnswers) return;
-    this.answers = new KeptAnswers(this.answerBytesMax ?? 256 * mebibyte);
+    this.isOnlyMemory = true;
   }
 
   async claim(claim: Claim, leaseMs: number): Promise<ClaimResult> {
@@ -114,7 +108,7 @@ class MemoryClaims implements ClaimStore {
 
   /** A claim whose answer could not be kept would run again. */
   private refuseWhenFull(): void {
-    if (!(this.answers instanceof KeptAnswers) || !this.answers.isFull()) return;
+    if (!this.isOnlyMemory || !this.answers.isFull()) return;
     const message =
       'The memory for idempotent answers is full until the first of them expire: raise `answerBytesMax`, ' +
       'shorten `retentionMs`, or keep claims in Redis or PostgreSQL.';

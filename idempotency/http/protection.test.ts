@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { ClaimStore } from '../claims/claim-store.ts';
+import { memoryClaims } from '../claims/memory.ts';
 import { ClaimsUnavailable } from '../errors.ts';
+import type { Query } from '../postgres/query.ts';
 import { redisClaims } from '../redis/claims.ts';
 import { RedisServer } from '../testing/redis-server.ts';
-import { type Captured, type Incoming, Protection } from './protection.ts';
+import { type Captured, type Incoming, Protection, type RequestIdempotency } from './protection.ts';
 
 const incoming: Incoming = {
   method: 'POST',
@@ -61,6 +64,32 @@ test('a handler whose own layer is unavailable is not run a second time', async 
   });
   await assert.rejects(outcome, ClaimsUnavailable);
   assert.equal(runs, 1);
+});
+
+test('a key whose record ends before the lease does is free with it', async (t) => {
+  const claims = memoryClaims();
+  const settled: string[] = [];
+  claims.settle = async (all) => void settled.push(...all.map(({ key }) => key));
+  const query: Query = async () => ({ rows: [] });
+  for (const retentionMs of [1_000, 60_000]) {
+    const protection = new Protection({ singleTenant: true, claims, query, retentionMs });
+    t.after(() => protection.close());
+    for (const [by, handle] of [
+      ['the layer', async () => captured],
+      [
+        'the handler',
+        async (idempotency: RequestIdempotency | undefined) => {
+          await idempotency?.record(query, { status: 201, body: 'done' });
+          return captured;
+        },
+      ],
+    ] as const) {
+      const headers = { 'idempotency-key': `${by} ${retentionMs}`.replaceAll(' ', '-') };
+      await protection.answer({ ...incoming, headers }, handle);
+    }
+    await setImmediate();
+  }
+  assert.deepEqual(settled, ['the-layer-60000', 'the-handler-60000']);
 });
 
 test('whose keys they are must be said, and must be a string', async (t) => {

@@ -171,8 +171,10 @@ export class Protection<Request = unknown> {
     // For an answer that the handler did not record with its effect.
     const answer = this.answerOf(captured);
     if (!this.settings.recorded(captured.status)) return { unrecorded: answer };
-    const record = { fingerprint: context.fingerprint, answer };
-    return (query && (await this.insert(query, context, record))) ?? { record, replayed: false };
+    const { fingerprint } = context;
+    if (!query) return { record: { fingerprint, answer }, replayed: false };
+    const record = { fingerprint, answer, expiresAt: Date.now() + this.settings.retentionMs };
+    return (await this.insert(query, context, record)) ?? { record, replayed: false };
   }
 
   /** Ours, though the handler failed after its commit, or the one that another process wrote. */
@@ -247,7 +249,8 @@ class Context implements RequestIdempotency {
     if (!headersFit(answer.headers)) {
       throw new Error('The answer has headers too long to keep; the effect was not kept.');
     }
-    const record = { fingerprint: this.fingerprint, answer };
+    const { fingerprint } = this;
+    const record = { fingerprint, answer, expiresAt: Date.now() + retentionMs };
     const through: Query = typeof tx === 'function' ? tx : (sql, params) => tx.query(sql, params);
     this.attempted = true;
     await insertRecord(through, this.scope, this.key, record, retentionMs);

@@ -126,14 +126,12 @@ class RedisClaims implements ClaimStore {
   }
 
   async settle(claims: readonly Claim[]): Promise<void> {
-    for (const claim of claims) this.forget(claim);
-    const calls: Promise<unknown>[] = [];
-    for (const of of Map.groupBy(claims, ({ scope }) => scope).values()) {
-      for (const [from, end] of chunksOf(of, {})) {
-        calls.push(this.calls.script(settleScript, of.slice(from, end), []));
-      }
-    }
-    await Promise.all(calls);
+    const scopes = [...Map.groupBy(claims, ({ scope }) => scope).values()];
+    const chunks = scopes.flatMap((of) =>
+      [...chunksOf(of, {})].map(([at, end]) => of.slice(at, end)),
+    );
+    // Async, for what throws at once: no other chunk is left without somebody who hears of it.
+    await Promise.all(chunks.map(async (chunk) => this.calls.script(settleScript, chunk, [])));
   }
 
   async release(claim: Claim): Promise<boolean> {

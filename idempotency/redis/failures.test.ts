@@ -10,6 +10,7 @@ import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-sto
 import { RedisProxy } from '../testing/proxy.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
 import { redisClaims } from './claims.ts';
+import type { RedisConnection } from './connection.ts';
 
 let server: RedisServer;
 let direct: TestRedisClient;
@@ -171,6 +172,33 @@ test('a store that throws at once does not fail a request whose effect is commit
   assert.equal((await layer.execute(requestOf(newKey()), run)).replayed, false);
   await setImmediate();
   assert.match(String(errors[0]), /at once/);
+});
+
+test('chunks that throw at once and chunks that fail are told once, and leave no rejection behind', async () => {
+  const connection: RedisConnection = {
+    ready: true,
+    evaluate: (_script, keys) => {
+      if (keys[0]?.includes('at once')) throw new RangeError('at once');
+      return Promise.reject(new Error('later'));
+    },
+    subscribe: async () => {},
+    unsubscribe: async () => {},
+    ping: async () => {},
+    close: async () => {},
+  };
+  const store = redisClaims(connection);
+  const claims = ['later', 'at once', 'later too'].map((scope) => ({
+    ...claimOf(newKey()),
+    scope,
+  }));
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  await assert.rejects(store.settle?.(claims) as Promise<void>, /at once|later/);
+  await setImmediate();
+  process.off('unhandledRejection', note);
+  assert.deepEqual(unhandled, []);
+  await store.close();
 });
 
 function fallback(

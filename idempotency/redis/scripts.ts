@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
  * The Lua scripts of the Redis store. All keys of one call share one hash slot.
  *
  * A value is `ik1c` flag owner(24) fingerprint(64), a claim, or `ik1r` …, a completed record (see
- * `value.ts`). The flag is `-`, or `w` once someone elsewhere waits: only then is a change published,
- * on the channel that is named like the key. Any other value is foreign and counts as absent.
+ * `value.ts`). The flag is `-`, or `w` once someone elsewhere waits: only then is it published that
+ * there is news, on the channel that is named like the key. Any other value is foreign and counts as absent.
  */
 export interface Script {
   readonly text: string;
@@ -68,19 +68,14 @@ end
 return out`);
 
 /**
- * Wakes who waits for the claims KEYS, whose records are committed. Returns how many had somebody.
+ * Wakes who waits for the claims KEYS, whose records are committed.
  *
  * One MGET: it costs a third of what a GET of each does, and gives nil for keys of another type.
  */
 export const settleScript = script(`
-local waited = 0
 for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
-  if held and string.sub(held, 1, 5) == 'ik1cw' then
-    redis.call('PUBLISH', KEYS[i], '')
-    waited = waited + 1
-  end
-end
-return waited`);
+  if held and string.sub(held, 1, 5) == 'ik1cw' then redis.call('PUBLISH', KEYS[i], '') end
+end`);
 
 /**
  * Releases claims. KEYS[i]: key of entry i. ARGV[i]: owner.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { IdempotencyRecord } from '../answer.ts';
-import type { Claim, ClaimStore } from '../claims/claim-store.ts';
+import { type Claim, type ClaimStore, settleClaims } from '../claims/claim-store.ts';
 
 /**
  * What every claim store must do.
@@ -192,19 +192,49 @@ export function claimStoreSuite(
     });
 
     if (wakes) {
-      test('a completion and a release wake who watches, once found in flight', async () => {
+      test('a completion, a release and a settling wake who watches, once found in flight', async () => {
         const [one, two] = stores();
-        for (const settle of ['complete', 'release'] as const) {
+        for (const end of ['complete', 'release', 'settle'] as const) {
           const claim = claimOf(newKey());
           await one.claim(claim, leaseMs);
           await two.claim({ ...claim, owner: newOwner() }, leaseMs);
           const woken = Promise.withResolvers<void>();
           const stop = await two.watch(claim.scope, claim.key, woken.resolve);
-          if (settle === 'complete') await one.complete(claim, record, 60_000);
-          else await one.release(claim);
+          if (end === 'complete') await one.complete(claim, record, 60_000);
+          else if (end === 'release') await one.release(claim);
+          else await settleClaims(one, [claim]);
           await woken.promise;
           stop();
         }
+      });
+
+      test('many are settled at once, of several scopes, and only who is waited for wakes', async () => {
+        const [one, two] = stores();
+        const claims = Array.from({ length: 9_000 }, (_, i) => ({
+          ...claimOf(newKey()),
+          scope: i < 8_998 ? 'many' : 'few',
+        }));
+        // The first and the last, and one that nobody found in flight.
+        const waited = [...claims.slice(0, 3), ...claims.slice(-3)];
+        const alone = claims[3] as Claim;
+        await Promise.all([...waited, alone].map((claim) => one.claim(claim, leaseMs)));
+        await Promise.all(
+          waited.map((claim) => two.claim({ ...claim, owner: newOwner() }, leaseMs)),
+        );
+        const woken: string[] = [];
+        const all = Promise.withResolvers<void>();
+        const stops = await Promise.all(
+          [...waited, alone].map(({ scope, key }) =>
+            two.watch(scope, key, () => {
+              if (woken.push(key) >= waited.length) all.resolve();
+            }),
+          ),
+        );
+        await settleClaims(one, claims);
+        await all.promise;
+        for (const stop of stops) stop();
+        const expected = one.settle ? waited : [...waited, alone];
+        assert.deepEqual(woken.sort(), expected.map(({ key }) => key).sort());
       });
     }
 
