@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { createTestDatabase, makeTestFolder, startService } from '../fixtures/index.ts';
+import { createTestDatabase, environment, makeTestFolder, startService } from '@onhand/fixtures';
 
 interface Ended {
   code: number | null;
@@ -17,7 +17,7 @@ const TOOL = path.join(import.meta.dirname, 'apiKeys.ts');
 function apiKeys(line: string, env: Record<string, string> = {}): Promise<Ended> {
   const args = line.split(' ').filter((word) => word !== '');
   const child = spawn(process.execPath, [TOOL, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...environment, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended: Ended = { code: null, stdout: '', stderr: '' };

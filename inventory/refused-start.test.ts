@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { createTestDatabase, makeTestFolder, startService } from '@onhand/fixtures';
+import { createTestDatabase, environment, makeTestFolder, startService } from '@onhand/fixtures';
 import { openSession } from './testing/pipelineRig.ts';
 
 const main = path.join(import.meta.dirname, 'main.ts');
@@ -12,7 +12,7 @@ const main = path.join(import.meta.dirname, 'main.ts');
 /** Starts a service that must refuse to run. @returns its exit code and what it wrote */
 async function startInVain(t: TestContext, env: Record<string, string>) {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, PORT: '0', ONHAND_DATA_DIR: makeTestFolder(t), ...env },
+    env: { ...environment, PORT: '0', ONHAND_DATA_DIR: makeTestFolder(t), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type Cleanup, makeTestFolder } from '../fixtures/index.ts';
+import { type Cleanup, environment, makeTestFolder } from '../fixtures/index.ts';
 import { LEASH } from '../fixtures/leash.ts';
 
 /** An order history of every kind of invoice that a real one has, the same for the same count. */
@@ -50,7 +50,7 @@ export function runReplayCommand(
   env: Record<string, string> = {},
 ): ReplayRun {
   const child = spawn(process.execPath, [...LEASH, MAIN, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...environment, ...env },
   });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -107,6 +107,7 @@ export class ServiceInstance {
       cwd: this.#options.tree,
       env: {
         PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
         ...tightSettings,
         PORT: '0',
         DATABASE_URL: `postgres://onhand@127.0.0.1:${this.postgres.port}/onhand?sslmode=disable`,

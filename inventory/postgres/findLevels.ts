@@ -49,7 +49,8 @@ export async function findLevel(
 ): Promise<LevelRow | undefined> {
   const text = `SELECT ${columns} FROM levels l
     WHERE l.tenant_id = $1 AND l.warehouse = $2 AND l.product = $3`;
-  const [row] = await rowsOf<LevelRow>(pool, text, [tenant, warehouse, product]);
+  const values = [tenant, warehouse, product];
+  const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');
   return row;
 }
 

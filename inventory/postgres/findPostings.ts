@@ -28,7 +28,7 @@ export async function findPostings(
   tenant: string,
   ids: readonly string[],
 ): Promise<Map<string, Posting>> {
-  const rows = await rowsOf<Row>(pool, text, [tenant, textArray(ids)]);
+  const rows = await rowsOf<Row>(pool, text, [tenant, textArray(ids)], 'find-postings');
   return new Map(
     rows.map((row) => [
       row.id,

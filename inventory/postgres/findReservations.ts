@@ -34,7 +34,8 @@ export async function findReservation(
   tenant: string,
   id: string,
 ): Promise<ReservationRow | undefined> {
-  const [row] = await rowsOf<Row>(pool, `${select} AND r.reservation_id = $2`, [tenant, id]);
+  const text = `${select} AND r.reservation_id = $2`;
+  const [row] = await rowsOf<Row>(pool, text, [tenant, id], 'find-reservation');
   return row;
 }
 

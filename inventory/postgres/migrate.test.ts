@@ -12,7 +12,7 @@ import {
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { createTestDatabase, makeTestFolder, waitFor } from '@onhand/fixtures';
+import { createTestDatabase, environment, makeTestFolder, waitFor } from '@onhand/fixtures';
 import pg from 'pg';
 import { Link } from '../../faults/network/link.ts';
 import { openSession } from '../testing/pipelineRig.ts';
@@ -256,7 +256,7 @@ test('a database that goes silent stops the start of the service with one line',
   const { url } = await database(t);
   const link = await linkSilentAt(t, url, 'pg_try_advisory_lock');
   const main = path.resolve(import.meta.dirname, '..', 'main.ts');
-  const env = { PATH: process.env.PATH, PORT: '0', DATABASE_URL: link.url, LOG_LEVEL: 'warn' };
+  const env = { ...environment, PORT: '0', DATABASE_URL: link.url, LOG_LEVEL: 'warn' };
   const { code, output } = await new Promise<{ code: unknown; output: string }>((resolve) => {
     const child = execFile(process.execPath, [main], { env }, (error, out, err) =>
       resolve({ code: error?.code ?? 0, output: out + err }),
