@@ -7,11 +7,11 @@ export const levelFromCache: Mutant = {
   patches: [
     {
       file: 'inventory/postgres/findLevels.ts',
-      find: 'const [row] = await rowsOf<LevelRow>(pool, text, [tenant, warehouse, product]);\n  return row;',
-      replace: `const name = [tenant, warehouse, product].join();
+      find: "const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');\n  return row;",
+      replace: `const name = values.join();
   const known = cached.get(name);
   if (known !== undefined && performance.now() < known.until) return known.row;
-  const [row] = await rowsOf<LevelRow>(pool, text, [tenant, warehouse, product]);
+  const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');
   cached.set(name, { row, until: performance.now() + 1_000 });
   return row;`,
     },
