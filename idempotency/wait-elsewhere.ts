@@ -5,8 +5,8 @@ import { ClaimsUnavailable, KeyReused, RequestInFlight } from './errors.ts';
 import type { Flight } from './flight.ts';
 
 /**
- * Longest pause between looks at a claim held elsewhere and for its record. A push normally comes first; this bounds
- * what a lost push costs. Jittered, so that processes do not look at the same instant.
+ * Longest pause between looks at a claim held elsewhere and for its record. A push normally comes
+ * first; this bounds what a lost push costs. Jittered, so that processes do not look at the same instant.
  */
 const pollMsMax = 250;
 

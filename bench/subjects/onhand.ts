@@ -104,7 +104,10 @@ async function send(url: string, path: string, key: string, body: string): Promi
   if (answer.status !== 201) throw new Error(`${path} answered ${answer.status}: ${text}`);
 }
 
-/** Asks the service to prove the ledger of `demo`, and waits for as long as that takes. @throws when it finds a fault */
+/**
+ * Asks the service to prove the ledger of `demo`, and waits for as long as that takes.
+ * @throws when it finds a fault
+ */
 export async function verify({ url }: Server): Promise<Checked> {
   // fetch gives up after five minutes without a header, and ten million movements may take longer.
   const asked = http.get(`${url}/v1/verify`, { headers: { authorization: `Bearer ${apiKey}` } });

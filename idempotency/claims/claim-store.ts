@@ -48,8 +48,8 @@ export interface ClaimStore {
   /** Looks without claiming. */
   peek(scope: string, key: string): Promise<ClaimResult | undefined>;
   /**
-   * Calls `wake` whenever the key may have been completed, released or settled. Best effort: a caller polls
-   * as well. Resolves once listening; the function it resolves to stops it.
+   * Calls `wake` whenever the key may have been completed, released or settled. Best effort: a caller
+   * polls as well. Resolves once listening; the function it resolves to stops it.
    */
   watch(scope: string, key: string, wake: () => void): Promise<() => void>;
   /**

@@ -13,8 +13,8 @@ interface Entry {
 /**
  * Claims that were sent and not answered: Redis may hold them under a token that nobody uses.
  *
- * One leaves when its key is claimed again, settled, or its lease is over; those of a longer lease
- * keep the ones behind them as long.
+ * One leaves when its key is claimed again, completed or released, or its lease is over; those of a
+ * longer lease keep the ones behind them as long.
  */
 export class DoubtfulClaims {
   private readonly entries = new Map<string, Entry>();

@@ -5,7 +5,8 @@ import { createHash } from 'node:crypto';
  *
  * A value is `ik1c` flag owner(24) fingerprint(64), a claim, or `ik1r` …, a completed record (see
  * `value.ts`). The flag is `-`, or `w` once someone elsewhere waits: only then is it published that
- * there is news, on the channel that is named like the key. Any other value is foreign and counts as absent.
+ * there is news, on the channel that is named like the key. Any other value is foreign and counts as
+ * absent.
  */
 export interface Script {
   readonly text: string;
