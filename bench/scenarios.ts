@@ -21,7 +21,7 @@ const uniform = (kind: Requests['kind'], lines = 1): Requests => ({ kind, pick: 
 
 const all = ['bare', 'floor', 'onhand', 'onhand-memory', 'classic', 'pgbench', 'medusa'] as const;
 const three = ['bare', 'onhand', 'classic'] as const;
-const instances = ['onhand', 'onhand-2', 'onhand-4'] as const;
+const instances = ['onhand', 'onhand-2', 'onhand-4', 'floor', 'floor-2', 'floor-4'] as const;
 
 /** In the order in which they run and are reported. */
 export const scenarios: readonly Scenario[] = [
@@ -93,7 +93,7 @@ export const scenarios: readonly Scenario[] = [
     requests: uniform('batch'),
     // 6,400 commands in flight; 128 connections would be more than a service queues by default.
     connections: [64],
-    subjects: ['bare', 'onhand'],
+    subjects: ['bare', 'floor', 'onhand'],
     movements: 100,
   },
   {
@@ -101,7 +101,7 @@ export const scenarios: readonly Scenario[] = [
     title: 'Receipts of 1,000 tenants in turn',
     requests: uniform('tenants'),
     connections: [128],
-    subjects: three,
+    subjects: ['bare', 'floor', 'onhand', 'classic'],
     movements: 1,
   },
   {
@@ -134,7 +134,7 @@ export const scenarios: readonly Scenario[] = [
     title: 'One connection, one request at a time',
     requests: receipt('uniform'),
     connections: [1],
-    subjects: ['bare', 'onhand', 'classic', 'pgbench'],
+    subjects: ['bare', 'floor', 'onhand', 'classic', 'pgbench'],
     movements: 1,
   },
   {

@@ -10,7 +10,13 @@ import { type Scenario, scenarios } from './scenarios.ts';
 import { type Subjects, startSubjects } from './subjects/start.ts';
 import type { Subject, SubjectName } from './subjects/subject.ts';
 
-const left: readonly SubjectName[] = ['medusa', 'onhand-memory', 'onhand-4', 'onhand-small'];
+const left: readonly SubjectName[] = [
+  'medusa',
+  'onhand-memory',
+  'floor-4',
+  'onhand-4',
+  'onhand-small',
+];
 const names = scenarios.flatMap(({ subjects }) => subjects).filter((name) => !left.includes(name));
 // Enough to overlap, and little enough for two shared cores.
 const connections = 8;

@@ -3,7 +3,7 @@ import { titles } from '../subjects/subject.ts';
 import { charts } from './charts.ts';
 import { milliseconds, number, spread, table } from './format.ts';
 import type { Report, Result } from './report.ts';
-import { ratioOf, spreadOf } from './statistics.ts';
+import { ratioOf, type Spread, spreadOf } from './statistics.ts';
 import { type Judged, judge } from './targets.ts';
 
 /** What a run found, as Markdown. @param chartFolder of the SVG files, from the page; none = no charts */
@@ -18,13 +18,15 @@ export function markdown(report: Report, chartFolder?: string): string {
 }
 
 export function targetTable(report: Report): string {
+  const shown = (value: Spread | undefined) => (value === undefined ? '–' : spread(value));
   const rows = judge(report).map((each) => [
     each.sentence,
     wantedOf(each),
-    each.value === undefined ? '–' : spread(each.value),
+    shown(each.value),
     each.verdict,
+    shown(each.floor),
   ]);
-  return table(['target', 'wanted', 'median (min–max)', ''], rows);
+  return table(['target', 'wanted', 'median (min–max)', '', 'the least it takes'], rows);
 }
 
 function wantedOf({ bound, wanted, unit }: Judged): string {

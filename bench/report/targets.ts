@@ -14,17 +14,32 @@ export interface Target {
 
 export interface Judged extends Target {
   readonly value: Spread | undefined;
+  /** The same of the least it takes, where that was measured. */
+  readonly floor: Spread | undefined;
   readonly verdict: 'met' | 'not met' | 'not measured';
 }
 
 export function judge(report: Report): Judged[] {
+  const ofFloor = withFloorAsOnhand(report);
   return targets.map((target) => {
     const value = target.measured(report);
-    if (value === undefined) return { ...target, value, verdict: 'not measured' };
+    const floor = target.measured(ofFloor);
+    if (value === undefined) return { ...target, value, floor, verdict: 'not measured' };
     const { bound, wanted } = target;
     const isMet = bound === 'least' ? value.median >= wanted : value.median <= wanted;
-    return { ...target, value, verdict: isMet ? 'met' : 'not met' };
+    return { ...target, value, floor, verdict: isMet ? 'met' : 'not met' };
   });
+}
+
+/** The report of a run in which the least it takes stood in Onhand's place. */
+function withFloorAsOnhand(report: Report): Report {
+  const results = report.results
+    .filter(({ subject }) => !subject.startsWith('onhand'))
+    .map((result) => {
+      const subject = result.subject.replace('floor', 'onhand') as Result['subject'];
+      return { ...result, subject };
+    });
+  return { ...report, results };
 }
 
 type Of = (result: Result) => number[];

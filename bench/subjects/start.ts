@@ -60,8 +60,8 @@ class Starting {
   async run(): Promise<void> {
     const started = await Promise.allSettled([
       this.#wants('bare') && this.#bare(),
-      this.#wants('floor') && this.#floor(),
-      this.#wants('onhand', 'onhand-2', 'onhand-4') && this.#fleet(),
+      this.#wants('floor', 'floor-2', 'floor-4') && this.#floor(),
+      this.#wants('onhand', 'onhand-2', 'onhand-4') && this.#onhand(),
       this.#wants('onhand-memory') && this.#memory(),
       this.#wants('classic', 'pgbench') && this.#classic(),
       this.#wants('onhand-small') && this.#filled('onhand-small', 0.01),
@@ -99,27 +99,37 @@ class Starting {
     const database = await this.#database('floor');
     await seedFloor(database);
     const redis = await this.#rig.startRedis();
-    const server = await this.#started(startFloor(database, redis));
-    const check = () => checkFloor(database);
-    this.#add({ name: 'floor', servers: [server], redisPid: redis.pid, check });
+    const servers = await this.#fleet('floor', () => startFloor(database, redis));
+    this.#addFleet('floor', servers, { redisPid: redis.pid, check: () => checkFloor(database) });
+  }
+
+  async #onhand(): Promise<void> {
+    const database = await this.#database('onhand');
+    const redis = await this.#rig.startRedis();
+    const servers = await this.#fleet('onhand', () => startOnhand(database, redis));
+    const [first] = servers as [Server];
+    await this.#stock(first);
+    this.#addFleet('onhand', servers, { redisPid: redis.pid, check: () => verify(first) });
   }
 
   /** Up to four instances on one database and one Redis; one instance is the first of them. */
-  async #fleet(): Promise<void> {
-    const database = await this.#database('onhand');
-    const redis = await this.#rig.startRedis();
-    const size = this.#wants('onhand-4') ? 4 : this.#wants('onhand-2') ? 2 : 1;
+  async #fleet(name: 'floor' | 'onhand', start: () => Promise<Server>): Promise<Server[]> {
+    const size = this.#wants(`${name}-4`) ? 4 : this.#wants(`${name}-2`) ? 2 : 1;
     const servers: Server[] = [];
-    for (let at = 0; at < size; at++) {
-      servers.push(await this.#started(startOnhand(database, redis)));
+    for (let at = 0; at < size; at++) servers.push(await this.#started(start()));
+    return servers;
+  }
+
+  #addFleet(
+    name: 'floor' | 'onhand',
+    servers: readonly Server[],
+    rest: Pick<Subject, 'redisPid' | 'check'>,
+  ): void {
+    this.#add({ name, servers: servers.slice(0, 1), ...rest });
+    for (const size of [2, 4] as const) {
+      if (servers.length < size) continue;
+      this.#add({ name: `${name}-${size}`, servers: servers.slice(0, size), ...rest });
     }
-    const first = servers[0] as Server;
-    await this.#stock(first);
-    const check = () => verify(first);
-    const redisPid = redis.pid;
-    this.#add({ name: 'onhand', servers: [first], redisPid, check });
-    if (size >= 2) this.#add({ name: 'onhand-2', servers: servers.slice(0, 2), redisPid, check });
-    if (size >= 4) this.#add({ name: 'onhand-4', servers, redisPid, check });
   }
 
   async #memory(): Promise<void> {

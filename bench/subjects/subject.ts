@@ -4,6 +4,8 @@ import type { Server } from './server.ts';
 export type SubjectName =
   | 'bare'
   | 'floor'
+  | 'floor-2'
+  | 'floor-4'
   | 'onhand'
   | 'onhand-memory'
   | 'onhand-2'
@@ -34,6 +36,8 @@ export interface Checked {
 export const titles: Record<SubjectName, string> = {
   bare: 'bare Fastify route',
   floor: 'the least it takes',
+  'floor-2': 'the least it takes, 2 instances',
+  'floor-4': 'the least it takes, 4 instances',
   onhand: 'Onhand',
   'onhand-memory': 'Onhand without Redis',
   'onhand-2': 'Onhand, 2 instances',

@@ -30,12 +30,13 @@ export function checkFloor(databaseUrl: string): Promise<Checked> {
   return withClient(databaseUrl, async (client) => {
     const { rows } = await client.query<{ wrong: number; movements: number }>(
       `WITH ledger AS (
-         SELECT product, sum(on_hand_change) AS on_hand, count(*) AS movements
-         FROM movements GROUP BY product)
-       SELECT count(*) FILTER (WHERE l.on_hand <> $1::bigint + coalesce(m.on_hand, 0)
-                               OR l.sequence <> coalesce(m.movements, 0))::int AS wrong,
-              coalesce(sum(m.movements), 0)::int AS movements
-       FROM levels l LEFT JOIN ledger m USING (product) WHERE l.tenant_id = 'demo'`,
+         SELECT tenant_id, warehouse, product, sum(on_hand_change) AS on_hand, count(*) AS movements
+         FROM movements GROUP BY 1, 2, 3)
+       SELECT count(*) FILTER (WHERE l.sequence <> coalesce(m.movements, 0) OR l.on_hand <>
+           CASE WHEN tenant_id = 'demo' THEN $1::bigint ELSE 0 END + coalesce(m.on_hand, 0))::int
+           AS wrong,
+         coalesce(sum(m.movements), 0)::int AS movements
+       FROM levels l LEFT JOIN ledger m USING (tenant_id, warehouse, product)`,
       [openingUnits],
     );
     const [found] = rows;

@@ -1,14 +1,14 @@
 /**
  * The least that a durable, idempotent receipt costs: the bare route, a claim in Redis, and the rows
- * that Onhand writes, by its own statements, in batches that follow each other as its do. A process of
- * its own; DATABASE_URL, REDIS_URL; prints where it listens.
+ * that Onhand writes, by its own statements, in batches of one tenant that follow each other as its do.
+ * A process of its own; DATABASE_URL, REDIS_URL; prints where it listens.
  *
  * Left out is all that decides whether to answer so: no API key is looked up, no request compared with
  * the first of its key, no earlier answer read, nothing refused, chained, locked in Redis, expired or
  * measured. It is a ceiling for services that keep these rows, and none of them itself.
  */
 import { randomUUID } from 'node:crypto';
-import Fastify from 'fastify';
+import Fastify, { type FastifyRequest } from 'fastify';
 import { createClient } from 'redis';
 import { jsonType, postingJson } from '../../../inventory/http/answers.ts';
 import { PostingAnswer, Receipt } from '../../../inventory/http/schemas.ts';
@@ -21,6 +21,7 @@ import { type LockedLevel, lockLevels } from '../../../inventory/postgres/lockLe
 import { run } from '../../../inventory/postgres/operation.ts';
 import { Transaction } from '../../../inventory/postgres/transaction.ts';
 import type { Posting } from '../../../inventory/stock/outcomes.ts';
+import { world } from '../../load/load.ts';
 
 interface Body {
   readonly warehouse: string;
@@ -34,7 +35,6 @@ interface Waiting {
   readonly settle: (answer: StoredRecord) => void;
 }
 
-const tenant = 'demo';
 const [leaseMs, retainedMs] = ['10000', 86_400_000];
 const noDigest = '00'.repeat(32);
 /** What a posting of a receipt has none of. */
@@ -42,42 +42,62 @@ const none = {
   ...{ note: null, occurredAt: null, metadata: null, reason: null },
   ...{ reservation: null, reverses: null },
 };
+/** Of Onhand's defaults: its connections for writes, and the commands of one batch. */
+const [connections, batchCommandsMax] = [11, 512];
 
-const database = openDatabase({ url: process.env.DATABASE_URL ?? '', connections: 4 });
+const database = openDatabase({ url: process.env.DATABASE_URL ?? '', connections });
 const redis = createClient({ url: process.env.REDIS_URL ?? '' });
 await redis.connect();
 
-let waiting: Waiting[] = [];
-/** From the beginning of a batch until its COMMIT is on its way. */
-let isLoading = false;
-/** The batch whose COMMIT is on its way: the next one follows on its connection. */
-let ahead: Transaction | undefined;
+/** The receipts of one tenant. */
+class Lane {
+  readonly #tenant: string;
+  #waiting: Waiting[] = [];
+  /** From the beginning of a batch until its COMMIT is on its way. */
+  #isLoading = false;
+  /** The batch whose COMMIT is on its way: the next one follows on its connection. */
+  #ahead: Transaction | undefined;
 
-/** After this turn of the event loop: what arrived together goes together. */
-function begin(): void {
-  if (isLoading) return;
-  isLoading = true;
-  setImmediate(() => void commit());
+  constructor(tenant: string) {
+    this.#tenant = tenant;
+  }
+
+  commit(key: string, body: Body): Promise<StoredRecord> {
+    return new Promise((settle) => {
+      this.#waiting.push({ key, body, settle });
+      if (!this.#isLoading) this.#begin();
+    });
+  }
+
+  /** After this turn of the event loop: what arrived together goes together. */
+  #begin(): void {
+    this.#isLoading = true;
+    setImmediate(() => void this.#run());
+  }
+
+  /** A failure ends the process: a server that fails is not measured. */
+  async #run(): Promise<void> {
+    const batch = this.#waiting.splice(0, batchCommandsMax);
+    const transaction = this.#ahead?.follow() ?? (await Transaction.open(database.writes));
+    const levels = await lock(transaction, this.#tenant, batch);
+    const write = effectsOf(this.#tenant, levels, batch);
+    await transaction.commit(
+      () => [run(transaction, writeBatch, write)],
+      () => {
+        this.#isLoading = false;
+        this.#ahead = transaction;
+        if (this.#waiting.length > 0) this.#begin();
+      },
+    );
+    for (const [at, { settle }] of batch.entries()) settle(write.records[at] as StoredRecord);
+  }
 }
 
-/** A failure ends the process: a server that fails is not measured. */
-async function commit(): Promise<void> {
-  const batch = waiting;
-  waiting = [];
-  const transaction = ahead?.follow() ?? (await Transaction.open(database.writes));
-  const write = effectsOf(await lock(transaction, batch), batch);
-  await transaction.commit(
-    () => [run(transaction, writeBatch, write)],
-    () => {
-      isLoading = false;
-      ahead = transaction;
-      if (waiting.length > 0) begin();
-    },
-  );
-  for (const [at, { settle }] of batch.entries()) settle(write.records[at] as StoredRecord);
-}
-
-async function lock(transaction: Transaction, batch: readonly Waiting[]): Promise<LockedLevel[]> {
+async function lock(
+  transaction: Transaction,
+  tenant: string,
+  batch: readonly Waiting[],
+): Promise<LockedLevel[]> {
   const products = new Set(batch.map(({ body }) => body.lines[0].product));
   const pairs = [...products].sort().map((product) => ({ warehouse: 'W1', product }));
   const issued = transaction.pipelined(
@@ -86,7 +106,11 @@ async function lock(transaction: Transaction, batch: readonly Waiting[]): Promis
   return (await Promise.all(issued))[1];
 }
 
-function effectsOf(levels: LockedLevel[], batch: readonly Waiting[]): BatchWrite {
+function effectsOf(
+  tenant: string,
+  levels: readonly LockedLevel[],
+  batch: readonly Waiting[],
+): BatchWrite {
   const now = Date.now();
   const recordedAt = new Date(now).toISOString();
   const expiresAt = new Date(now + retainedMs).toISOString();
@@ -117,6 +141,24 @@ function recordOf(key: string, posting: Posting): StoredRecord {
   return { key, fingerprint: noDigest, status: 201, headers, body, expiresAt: 0 };
 }
 
+const lanes = new Map<string, Lane>();
+
+async function receive(tenant: string, key: string, body: Body): Promise<StoredRecord> {
+  const owner = randomUUID();
+  await redis.sendCommand(['SET', `floor:${tenant}:${key}`, owner, 'NX', 'GET', 'PX', leaseMs]);
+  let lane = lanes.get(tenant);
+  if (lane === undefined) {
+    lane = new Lane(tenant);
+    lanes.set(tenant, lane);
+  }
+  return lane.commit(key, body);
+}
+
+/** `Bearer bench-secret-for-<tenant>`. */
+const tenantOf = ({ headers }: FastifyRequest) =>
+  (headers.authorization ?? '').slice('Bearer '.length + world.secret.length);
+const asItIs = (text: unknown) => text as string;
+
 const app = Fastify();
 app.setValidatorCompiler(validatorCompiler as never);
 app.post(
@@ -124,16 +166,21 @@ app.post(
   { schema: { body: Receipt, response: { 201: PostingAnswer } } },
   async (request, reply) => {
     const key = String(request.headers['idempotency-key']);
-    const owner = randomUUID();
-    await redis.sendCommand(['SET', `floor:${key}`, owner, 'NX', 'GET', 'PX', leaseMs]);
-    const { headers, body } = await new Promise<StoredRecord>((settle) => {
-      waiting.push({ key, body: request.body as Body, settle });
-      begin();
-    });
+    const { headers, body } = await receive(tenantOf(request), key, request.body as Body);
     reply.code(201).headers(headers);
-    return reply.serializer((text) => text as string).send(body.toString());
+    return reply.serializer(asItIs).send(body.toString());
   },
 );
+app.post('/v1/batches', async (request, reply) => {
+  const { commands } = request.body as { commands: (Body & { idempotencyKey: string })[] };
+  const tenant = tenantOf(request);
+  const records = await Promise.all(
+    commands.map((command) => receive(tenant, command.idempotencyKey, command)),
+  );
+  const results = records.map(({ status, body }) => `{"status":${status},"body":${body}}`);
+  reply.header('content-type', jsonType);
+  return reply.serializer(asItIs).send(`{"results":[${results.join(',')}]}`);
+});
 
 const url = await app.listen({ host: '127.0.0.1', port: 0 });
 process.stdout.write(`listening on ${url}\n`);
