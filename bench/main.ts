@@ -85,6 +85,7 @@ async function measureAll(options: Options, args: readonly string[]): Promise<Re
       load: load.name,
       rounds: options.rounds,
       seconds: options.seconds,
+      warmUpSeconds: options.warmUpSeconds,
       ledgerMovements: options.ledgerMovements,
       results,
       books,

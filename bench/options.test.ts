@@ -9,6 +9,12 @@ test('without a name every scenario runs, in five rounds', () => {
   assert.equal(readOptions([]).rounds, 5);
 });
 
+test('subjects are warm before they are measured, but in a quick run', () => {
+  assert.equal(readOptions([]).warmUpSeconds, 20);
+  assert.equal(readOptions(['--quick']).warmUpSeconds, 1);
+  assert.equal(readOptions(['--quick', '--warm-up', '7']).warmUpSeconds, 7);
+});
+
 test('a quick run leaves out what takes long, unless it is named', () => {
   assert.ok(!names('--quick').includes('ledger'));
   assert.deepEqual(names('--quick', 'ledger', 'hot'), ['hot', 'ledger']);
@@ -29,5 +35,6 @@ test('what cannot be used is refused by name', () => {
   refused(/no scenario is called cold/, 'cold');
   refused(/--rounds must be/, '--rounds', '0');
   refused(/--seconds must be/, '--seconds', '1.5');
+  refused(/--warm-up must be/, '--warm-up', '0');
   refused(/--fast/, '--fast');
 });

@@ -8,6 +8,8 @@ export interface Options {
   readonly rounds: number;
   /** Of each measurement, whole. */
   readonly seconds: number;
+  /** Of each subject with each kind of request before the first round, whole. */
+  readonly warmUpSeconds: number;
   readonly isQuick: boolean;
   readonly medusa: boolean;
   /** Movements that the large ledger holds before the load. */
@@ -27,6 +29,8 @@ export const usage = `npm run bench -- [scenario …] [options]
   --quick              two to three minutes: 3 rounds of 1 s of the most telling scenarios
   --rounds N           interleaved rounds, default 5
   --seconds N          of each measurement, default 5
+  --warm-up N          seconds of load on each subject before the first round, default 20: V8 compiles
+                       what runs a hundred times a second for as long, and PostgreSQL maps its memory
   --medusa             also Medusa's inventory module, installed in a temporary folder
   --ledger-movements N in the large ledger, default 10000000
   --folder DIR         for the databases while it runs, default ${os.tmpdir()}; not in memory
@@ -51,6 +55,7 @@ export function readOptions(args: readonly string[]): Options {
     scenarios: select(positionals, isQuick, medusa),
     rounds: count('rounds', values.rounds ?? (isQuick ? '3' : '5'), 100),
     seconds: count('seconds', values.seconds ?? (isQuick ? '1' : '5'), 600),
+    warmUpSeconds: count('warm-up', values['warm-up'] ?? (isQuick ? '1' : '20'), 600),
     isQuick,
     medusa,
     ledgerMovements,
@@ -75,6 +80,7 @@ function parse(args: readonly string[]) {
         docs: flag,
         rounds: text,
         seconds: text,
+        'warm-up': text,
         'ledger-movements': text,
         folder: text,
         json: text,

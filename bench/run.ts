@@ -30,7 +30,7 @@ interface Cell {
 /**
  * Measures everything once a round, so that whatever else the machine does meets all subjects
  * alike. Within a scenario subjects follow each other at once, and a different one begins each
- * round. The first round is preceded by a load that is not counted.
+ * round. The first round is preceded by loads that are not counted.
  */
 export class Run {
   readonly #rig: Rig;
@@ -66,7 +66,7 @@ export class Run {
       if (seen.has(`${subject.name} ${kind}`)) continue;
       seen.add(`${subject.name} ${kind}`);
       const load = this.#load(scenario, subject, connections, 0);
-      await (subject.run ?? this.#runLoad)({ ...load, seconds: this.#options.isQuick ? 1 : 3 });
+      await (subject.run ?? this.#runLoad)({ ...load, seconds: this.#options.warmUpSeconds });
     }
   }
 

@@ -9,6 +9,7 @@ import {
 import { committedRecord, type Records, sameRequest } from './committed.ts';
 import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
 import { Flight } from './flight.ts';
+import { GivenAnswers } from './given-answers.ts';
 import { keepAnswer } from './keep-answer.ts';
 import { keyId } from './key-id.ts';
 import { newOwner } from './owner.ts';
@@ -42,9 +43,9 @@ export interface IdempotencyOptions {
    */
   retentionMs?: number;
   /**
-   * Bytes of answers kept in this process; where there are records, of those that were asked for
-   * again: most never are, and keeping them costs more than looking the few up. Default 32 MiB; 0
-   * turns that cache off.
+   * Bytes of answers kept in this process. Where there are records, of those that were asked for again:
+   * most never are, and the records have them. Without records half of it is for first answers. Default
+   * 32 MiB; 0 keeps none.
    */
   recentBytesMax?: number;
   /**
@@ -103,7 +104,10 @@ export class Idempotency {
   /** How long an answer is kept by a claim store without records, and by this process. */
   private readonly ttlMs: { store: number; here: number };
   private readonly onClaimError: (error: unknown) => void;
+  /** What was asked for again. */
   private readonly recent: AnswerCache;
+  /** Where the claim store is the only other memory: first answers. */
+  private readonly given: GivenAnswers | undefined;
   private readonly flights = new Map<string, Flight>();
   /** Claims that the claim store is told of at the end of this turn of the event loop. */
   private committed: Claim[] = [];
@@ -119,7 +123,9 @@ export class Idempotency {
     const storeMs = options.retentionMs ?? 86_400_000;
     this.ttlMs = { store: storeMs, here: this.records ? cacheMs : Math.min(cacheMs, storeMs) };
     this.onClaimError = options.onClaimError ?? (() => {});
-    this.recent = new AnswerCache(options.recentBytesMax ?? 32 * 1024 * 1024);
+    const halfBytes = Math.floor((options.recentBytesMax ?? 32 * 1024 * 1024) / 2);
+    this.recent = new AnswerCache(this.records ? 2 * halfBytes : halfBytes);
+    if (!this.records && halfBytes > 0) this.given = new GivenAnswers(halfBytes);
     if (!this.records) this.claims.keepUntilExpiry?.();
   }
 
@@ -156,8 +162,8 @@ export class Idempotency {
   /** What became of a key: `in-flight`, its record, or undefined when it had no effect. */
   async state(scope: string, key: string): Promise<KeyState> {
     const id = keyId(scope, key);
-    const recent = this.recent.get(id);
-    if (recent) return { completed: recent };
+    const known = this.remembered(id);
+    if (known) return { completed: known };
     const claimed = await this.claims.peek(scope, key).catch(this.onClaimError);
     if (claimed?.state === 'completed') return { completed: claimed.record };
     // Also while claimed: its owner may have committed and crashed.
@@ -230,8 +236,12 @@ export class Idempotency {
     return this.recall(id, request) ?? this.fly(id, request, run, deadline);
   }
 
+  private remembered(id: string): IdempotencyRecord | undefined {
+    return this.recent.get(id) ?? this.given?.get(id);
+  }
+
   private recall(id: string, request: KeyedRequest): Promise<ExecuteResult> | undefined {
-    const known = this.recent.get(id);
+    const known = this.remembered(id);
     return known && Promise.resolve(known).then((record) => replay(record, request));
   }
 
@@ -267,7 +277,8 @@ export class Idempotency {
       else await this.store(flight, record);
       // With records a first answer is in them, should it be asked for again. Without, what the store
       // loses is remembered here alone, also where `failOpen` would run it again.
-      if (replayed || !this.records) this.recent.set(id, record, this.ttlMs.here);
+      if (replayed) this.recent.set(id, record, this.ttlMs.here);
+      else this.given?.set(id, record, this.ttlMs.here);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };

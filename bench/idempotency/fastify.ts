@@ -9,8 +9,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { RedisServer } from '../../idempotency/testing/redis-server.ts';
+import { spread } from '../report/format.ts';
+import { ratioOf, type Spread, spreadOf } from '../report/statistics.ts';
 
-const warmUps = 1;
+/** Some 16 s for each: V8 compiles what runs less often than every request for as long. */
+const warmUps = 8;
 const rounds = 9;
 const seconds = 2;
 /** Keys that are repeated: fewer than the first phase leaves behind. */
@@ -42,16 +45,18 @@ try {
   for (const { child } of [bare, commands, guarded]) child.kill();
   await redis.stop();
 }
-const middle = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1] as number;
-const base = middle(samples.bare.map((sample) => sample.rate));
 for (const name of names) {
-  const rate = middle(samples[name].map((sample) => sample.rate));
-  const micros = middle(samples[name].map((sample) => sample.micros));
-  const share = (rate / base).toFixed(2);
+  const rate = spreadOf(samples[name].map((sample) => sample.rate));
+  const micros = spreadOf(samples[name].map((sample) => sample.micros)).median;
+  const share = ratioOf(
+    samples[name].map((sample) => sample.rate),
+    samples.bare.map((sample) => sample.rate),
+  ) as Spread;
   console.log(
-    `${name}: ${Math.round(rate)} requests/s, ${share} of bare; ${micros.toFixed(1)} µs CPU`,
+    `${name}: ${Math.round(rate.median)} requests/s, ${spread(share)} of bare; ${micros.toFixed(1)} µs CPU`,
   );
 }
+
 async function measure(port: number, prefix: string, keys: number): Promise<Sample> {
   const url = `http://127.0.0.1:${port}`;
   const cpu = async () => Number(await (await fetch(`${url}/cpu`)).text());

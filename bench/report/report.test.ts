@@ -49,6 +49,7 @@ function reportOf(...results: Result[]): Report {
     load: 'wrk',
     rounds: 1,
     seconds: 1,
+    warmUpSeconds: 1,
     ledgerMovements: 1,
     results,
     books,

@@ -29,6 +29,7 @@ export interface Report {
   readonly load: 'wrk' | 'autocannon';
   readonly rounds: number;
   readonly seconds: number;
+  readonly warmUpSeconds: number;
   readonly ledgerMovements: number;
   readonly results: readonly Result[];
   readonly books: readonly Books[];
