@@ -109,7 +109,7 @@ function stopOnSignals(clean: () => Promise<void>): void {
 /** Whether what was counted is in the books: the subjects of one database are checked once. */
 async function checkBooks(subjects: Subjects): Promise<Books[]> {
   say('checking the books');
-  const shared: readonly SubjectName[] = ['onhand-2', 'onhand-4', 'pgbench'];
+  const shared: readonly SubjectName[] = ['floor-2', 'floor-4', 'onhand-2', 'onhand-4', 'pgbench'];
   const books: Books[] = [];
   for (const { name: subject, check } of subjects.all) {
     const isShared = shared.includes(subject) && books.some((each) => each.fault === null);
