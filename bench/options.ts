@@ -8,7 +8,7 @@ export interface Options {
   readonly rounds: number;
   /** Of each measurement, whole. */
   readonly seconds: number;
-  /** Of each subject with each kind of request before the first round, whole. */
+  /** Of each server with each kind of request before the first round, whole. */
   readonly warmUpSeconds: number;
   readonly isQuick: boolean;
   readonly medusa: boolean;
@@ -29,7 +29,7 @@ export const usage = `npm run bench -- [scenario …] [options]
   --quick              two to three minutes: 3 rounds of 1 s of the most telling scenarios
   --rounds N           interleaved rounds, default 5
   --seconds N          of each measurement, default 5
-  --warm-up N          seconds of load on each subject before the first round, default 20: V8 compiles
+  --warm-up N          seconds of load on each server before the first round, default 20: V8 compiles
                        what runs a hundred times a second for as long, and PostgreSQL maps its memory
   --medusa             also Medusa's inventory module, installed in a temporary folder
   --ledger-movements N in the large ledger, default 10000000

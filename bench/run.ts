@@ -66,7 +66,9 @@ export class Run {
       if (seen.has(`${subject.name} ${kind}`)) continue;
       seen.add(`${subject.name} ${kind}`);
       const load = this.#load(scenario, subject, connections, 0);
-      await (subject.run ?? this.#runLoad)({ ...load, seconds: this.#options.warmUpSeconds });
+      // Several servers share the load, and each has to become warm.
+      const seconds = this.#options.warmUpSeconds * Math.max(1, subject.servers.length);
+      await (subject.run ?? this.#runLoad)({ ...load, seconds });
     }
   }
 

@@ -110,7 +110,7 @@ function method(report: Report): string {
     .join(', ');
   const lines = [
     `Command: \`${report.command}\`, started ${report.startedAt}, ${number(report.minutes)} minutes.`,
-    `${report.rounds} interleaved rounds of ${report.seconds} s, after ${report.warmUpSeconds} s of each kind of request on each subject; load from ${report.load}, on the same machine over loopback.`,
+    `${report.rounds} interleaved rounds of ${report.seconds} s, after ${report.warmUpSeconds} s of each kind of request on each server; load from ${report.load}, on the same machine over loopback.`,
     `Machine: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}; load average before the run ${number(machine.loadBefore)}.`,
     `Versions: Node ${machine.node}, Fastify ${machine.fastify}, PostgreSQL ${machine.postgres}.`,
     `PostgreSQL is one server for all subjects: ${settings}. Writing 8 KiB durably takes ${number(machine.syncMs)} ms there.`,
