@@ -8,6 +8,12 @@ export function entryBytes(id: string, record: IdempotencyRecord): number {
   return record.answer.body.length + 2 * id.length + entryOverheadBytes;
 }
 
+/** @param until in `performance.now()` milliseconds @param expiresAt of the record, if it has one */
+export function isFresh(until: number, expiresAt: number | undefined): boolean {
+  if (until <= performance.now()) return false;
+  return expiresAt === undefined || expiresAt > Date.now();
+}
+
 interface Entry {
   record: IdempotencyRecord;
   /** In `performance.now()` milliseconds. */
@@ -45,8 +51,7 @@ export class AnswerCache {
       this.add(id, entry);
     }
     const { record, until } = entry;
-    if (until <= performance.now()) return undefined;
-    return record.expiresAt === undefined || record.expiresAt > Date.now() ? record : undefined;
+    return isFresh(until, record.expiresAt) ? record : undefined;
   }
 
   set(id: string, record: IdempotencyRecord, ttlMs: number): void {

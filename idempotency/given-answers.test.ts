@@ -15,7 +15,7 @@ test('what is found is what was set last, whatever was overwritten', () => {
   const last = new Map<string, IdempotencyRecord>();
   let found = 0;
   for (let i = 0; i < 20_000; i++) {
-    // Lengths without a common divisor with the ring, so that entries end everywhere in it.
+    // Of many lengths, so that entries end everywhere in the ring.
     const id = `id-${(i * 7_919) % 997}`;
     const record = recordOf(`${i}`.repeat(i % 97), { location: `/things/${i}` });
     given.set(id, record, minute);

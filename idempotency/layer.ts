@@ -1,5 +1,4 @@
 import type { Answer, IdempotencyRecord } from './answer.ts';
-import { AnswerCache } from './answer-cache.ts';
 import {
   type Claim,
   type ClaimResult,
@@ -9,10 +8,10 @@ import {
 import { committedRecord, type Records, sameRequest } from './committed.ts';
 import { ClaimsUnavailable, RequestInFlight } from './errors.ts';
 import { Flight } from './flight.ts';
-import { GivenAnswers } from './given-answers.ts';
 import { keepAnswer } from './keep-answer.ts';
 import { keyId } from './key-id.ts';
 import { newOwner } from './owner.ts';
+import { RecentAnswers } from './recent-answers.ts';
 import { waitElsewhere } from './wait-elsewhere.ts';
 
 export interface IdempotencyOptions {
@@ -44,8 +43,8 @@ export interface IdempotencyOptions {
   retentionMs?: number;
   /**
    * Bytes of answers kept in this process. Where there are records, of those that were asked for again:
-   * most never are, and the records have them. Without records half of it is for first answers. Default
-   * 32 MiB; 0 keeps none.
+   * most never are, and the records have them. Without records half of it, 256 MiB at most, is for first
+   * answers. Default 32 MiB; 0 keeps none.
    */
   recentBytesMax?: number;
   /**
@@ -101,13 +100,10 @@ export class Idempotency {
   private readonly records: IdempotencyOptions['records'];
   private readonly leaseMs: number;
   private readonly waitMs: number;
-  /** How long an answer is kept by a claim store without records, and by this process. */
-  private readonly ttlMs: { store: number; here: number };
+  /** How long an answer is kept by a claim store without records. */
+  private readonly storeMs: number;
   private readonly onClaimError: (error: unknown) => void;
-  /** What was asked for again. */
-  private readonly recent: AnswerCache;
-  /** Where the claim store is the only other memory: first answers. */
-  private readonly given: GivenAnswers | undefined;
+  private readonly recent: RecentAnswers;
   private readonly flights = new Map<string, Flight>();
   /** Claims that the claim store is told of at the end of this turn of the event loop. */
   private committed: Claim[] = [];
@@ -120,12 +116,13 @@ export class Idempotency {
     this.leaseMs = options.leaseMs ?? 10_000;
     this.waitMs = options.waitMs ?? 2_000;
     const cacheMs = options.answerCacheMs ?? 600_000;
-    const storeMs = options.retentionMs ?? 86_400_000;
-    this.ttlMs = { store: storeMs, here: this.records ? cacheMs : Math.min(cacheMs, storeMs) };
+    this.storeMs = options.retentionMs ?? 86_400_000;
     this.onClaimError = options.onClaimError ?? (() => {});
-    const halfBytes = Math.floor((options.recentBytesMax ?? 32 * 1024 * 1024) / 2);
-    this.recent = new AnswerCache(this.records ? 2 * halfBytes : halfBytes);
-    if (!this.records && halfBytes > 0) this.given = new GivenAnswers(halfBytes);
+    this.recent = new RecentAnswers({
+      bytesMax: options.recentBytesMax ?? 32 * 1024 * 1024,
+      ttlMs: this.records ? cacheMs : Math.min(cacheMs, this.storeMs),
+      first: !this.records,
+    });
     if (!this.records) this.claims.keepUntilExpiry?.();
   }
 
@@ -162,8 +159,8 @@ export class Idempotency {
   /** What became of a key: `in-flight`, its record, or undefined when it had no effect. */
   async state(scope: string, key: string): Promise<KeyState> {
     const id = keyId(scope, key);
-    const known = this.remembered(id);
-    if (known) return { completed: known };
+    const recent = this.recent.get(id);
+    if (recent) return { completed: recent };
     const claimed = await this.claims.peek(scope, key).catch(this.onClaimError);
     if (claimed?.state === 'completed') return { completed: claimed.record };
     // Also while claimed: its owner may have committed and crashed.
@@ -236,12 +233,8 @@ export class Idempotency {
     return this.recall(id, request) ?? this.fly(id, request, run, deadline);
   }
 
-  private remembered(id: string): IdempotencyRecord | undefined {
-    return this.recent.get(id) ?? this.given?.get(id);
-  }
-
   private recall(id: string, request: KeyedRequest): Promise<ExecuteResult> | undefined {
-    const known = this.remembered(id);
+    const known = this.recent.get(id);
     return known && Promise.resolve(known).then((record) => replay(record, request));
   }
 
@@ -262,7 +255,7 @@ export class Idempotency {
       if (claimed.state !== 'claimed') {
         landed = await this.find(flight, claimed, deadline);
         if (landed) {
-          this.recent.set(id, landed, this.ttlMs.here);
+          this.recent.replayed(id, landed);
           return { answer: landed.answer, replayed: true };
         }
       }
@@ -277,8 +270,8 @@ export class Idempotency {
       else await this.store(flight, record);
       // With records a first answer is in them, should it be asked for again. Without, what the store
       // loses is remembered here alone, also where `failOpen` would run it again.
-      if (replayed) this.recent.set(id, record, this.ttlMs.here);
-      else this.given?.set(id, record, this.ttlMs.here);
+      if (replayed) this.recent.replayed(id, record);
+      else this.recent.given(id, record);
       landed = record;
       if (replayed) return replay(record, request);
       return { answer: record.answer, replayed: false };
@@ -315,7 +308,7 @@ export class Idempotency {
   /** Puts an answer that has no record into the claim store. */
   private async store(flight: Flight, record: IdempotencyRecord): Promise<void> {
     const { claims, leaseMs } = this;
-    const ttlMs = Math.min(this.ttlMs.store, lifetimeOf(record));
+    const ttlMs = Math.min(this.storeMs, lifetimeOf(record));
     if (ttlMs < 1) {
       this.release(flight);
       return;
