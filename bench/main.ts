@@ -9,7 +9,7 @@ import type { Books, Report } from './report/report.ts';
 import { startRig } from './rig.ts';
 import { chooseLoad, Run } from './run.ts';
 import { type Subjects, startSubjects } from './subjects/start.ts';
-import type { SubjectName } from './subjects/subject.ts';
+import type { Subject } from './subjects/subject.ts';
 
 /** `npm run bench`: exits with 0 when the books were right, 1 when not, 2 for a wrong command line. */
 
@@ -109,11 +109,11 @@ function stopOnSignals(clean: () => Promise<void>): void {
 /** Whether what was counted is in the books: the subjects of one database are checked once. */
 async function checkBooks(subjects: Subjects): Promise<Books[]> {
   say('checking the books');
-  const shared: readonly SubjectName[] = ['floor-2', 'floor-4', 'onhand-2', 'onhand-4', 'pgbench'];
   const books: Books[] = [];
+  const checked = new Set<Subject['check']>();
   for (const { name: subject, check } of subjects.all) {
-    const isShared = shared.includes(subject) && books.some((each) => each.fault === null);
-    if (check === undefined || isShared) continue;
+    if (check === undefined || checked.has(check)) continue;
+    checked.add(check);
     try {
       books.push({ subject, movements: (await check()).movements, fault: null });
     } catch (error) {

@@ -26,7 +26,7 @@ export interface Options {
 
 export const usage = `npm run bench -- [scenario …] [options]
 
-  --quick              two to three minutes: 3 rounds of 1 s of the most telling scenarios
+  --quick              four minutes: 3 rounds of 1 s of the most telling scenarios
   --rounds N           interleaved rounds, default 5
   --seconds N          of each measurement, default 5
   --warm-up N          seconds of load on each server before the first round, default 20: V8 compiles

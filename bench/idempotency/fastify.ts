@@ -45,15 +45,13 @@ try {
   for (const { child } of [bare, commands, guarded]) child.kill();
   await redis.stop();
 }
+const rates = (name: (typeof names)[number]) => samples[name].map((sample) => sample.rate);
 for (const name of names) {
-  const rate = spreadOf(samples[name].map((sample) => sample.rate));
+  const rate = spreadOf(rates(name)).median;
   const micros = spreadOf(samples[name].map((sample) => sample.micros)).median;
-  const share = ratioOf(
-    samples[name].map((sample) => sample.rate),
-    samples.bare.map((sample) => sample.rate),
-  ) as Spread;
+  const share = ratioOf(rates(name), rates('bare')) as Spread;
   console.log(
-    `${name}: ${Math.round(rate.median)} requests/s, ${spread(share)} of bare; ${micros.toFixed(1)} µs CPU`,
+    `${name}: ${Math.round(rate)} requests/s, ${spread(share)} of bare; ${micros.toFixed(1)} µs CPU`,
   );
 }
 

@@ -73,6 +73,11 @@ export function tenantName(number: number): string {
   return `t${String(number).padStart(4, '0')}`;
 }
 
+/** The tenant of `Bearer bench-secret-for-<tenant>`, for servers that look no API key up. */
+export function tenantOf({ authorization = '' }: { authorization?: string | undefined }): string {
+  return authorization.slice('Bearer '.length + world.secret.length);
+}
+
 /** A replayed request; the load repeats it byte for byte. @param at 1 … world.replays */
 export function replayed(at: number): { key: string; body: string } {
   const product = productCode(((at - 1) % world.products) + 1);

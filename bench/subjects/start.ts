@@ -1,14 +1,14 @@
 import { migrate } from '../../inventory/postgres/migrate.ts';
 import { fillLedger } from '../ledger.ts';
 import { findProgram } from '../load/load.ts';
-import type { RedisServer, Rig } from '../rig.ts';
+import type { Rig } from '../rig.ts';
 import { checkClassic, seedClassic, startClassic } from './classic/classic.ts';
 import { checkFloor, seedFloor, startFloor } from './floor/floor.ts';
 import { startMedusa } from './medusa/medusa.ts';
 import { receiveStock, seedCatalogue, sendReplayed, startOnhand, verify } from './onhand.ts';
 import { runPgbench } from './pgbench.ts';
 import { type Server, startServer } from './server.ts';
-import type { Subject, SubjectName } from './subject.ts';
+import type { Checked, Subject, SubjectName } from './subject.ts';
 
 export interface Wanted {
   readonly names: ReadonlySet<SubjectName>;
@@ -163,22 +163,19 @@ class Starting {
   async #classic(): Promise<void> {
     const database = await this.#rig.createDatabase('classic');
     await seedClassic(database);
-    if (this.#wants('classic')) await this.#classicServer(database, await this.#rig.startRedis());
-    if (this.#wants('pgbench')) this.#pgbench(database);
+    const check = () => checkClassic(database);
+    if (this.#wants('classic')) await this.#classicServer(database, check);
+    if (this.#wants('pgbench')) this.#pgbench(database, check);
   }
 
-  async #classicServer(database: string, redis: RedisServer): Promise<void> {
+  async #classicServer(database: string, check: () => Promise<Checked>): Promise<void> {
+    const redis = await this.#rig.startRedis();
     const server = await this.#started(startClassic(database, redis));
     if (this.#wanted.replays) await sendReplayed(server.url);
-    this.#add({
-      name: 'classic',
-      servers: [server],
-      redisPid: redis.pid,
-      check: () => checkClassic(database),
-    });
+    this.#add({ name: 'classic', servers: [server], redisPid: redis.pid, check });
   }
 
-  #pgbench(database: string): void {
+  #pgbench(database: string, check: () => Promise<Checked>): void {
     const program = findProgram('pgbench');
     if (program === undefined) {
       this.missing.push('pgbench is not installed');
@@ -189,7 +186,7 @@ class Starting {
       name: 'pgbench',
       servers: [],
       run: (load) => runPgbench(program, database, folder, load),
-      check: () => checkClassic(database),
+      check,
     });
   }
 

@@ -24,7 +24,7 @@ export interface Subject {
   readonly redisPid?: number;
   /** Instead of an HTTP load. */
   readonly run?: (load: Load) => Promise<Measured>;
-  /** Whether its books are right. @throws when not */
+  /** Whether its books are right. One function for all subjects of a database. @throws when not */
   readonly check?: () => Promise<Checked>;
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { productCode, tenantName, world } from '../../load/load.ts';
 import type { RedisServer } from '../../rig.ts';
+import { checkLevels } from '../checkLevels.ts';
 import { openingUnits, withClient } from '../onhand.ts';
 import { type Server, startServer } from '../server.ts';
 import type { Checked } from '../subject.ts';
@@ -30,23 +31,6 @@ export function startClassic(databaseUrl: string, redis: RedisServer): Promise<S
   });
 }
 
-/** Whether every level is its opening stock and its movements. @throws when not */
 export function checkClassic(databaseUrl: string): Promise<Checked> {
-  return withClient(databaseUrl, async (client) => {
-    const { rows } = await client.query<{ wrong: number; movements: number }>(
-      `WITH ledger AS (
-         SELECT tenant, warehouse, product, sum(on_hand_change) AS on_hand,
-           sum(reserved_change) AS reserved, count(*) AS movements
-         FROM movements GROUP BY 1, 2, 3)
-       SELECT count(*) FILTER (WHERE l.reserved <> coalesce(m.reserved, 0) OR l.on_hand <>
-           CASE WHEN tenant = 'demo' THEN $1::bigint ELSE 0 END + coalesce(m.on_hand, 0))::int
-           AS wrong,
-         coalesce(sum(m.movements), 0)::int AS movements
-       FROM levels l LEFT JOIN ledger m USING (tenant, warehouse, product)`,
-      [openingUnits],
-    );
-    const [found] = rows;
-    if (found?.wrong !== 0) throw new Error(`${found?.wrong} levels differ from their movements`);
-    return { movements: found.movements };
-  });
+  return checkLevels(databaseUrl, { tenant: 'tenant' });
 }

@@ -19,7 +19,7 @@ import {
   Transfer,
 } from '../../../inventory/http/schemas.ts';
 import { validatorCompiler } from '../../../inventory/http/validation.ts';
-import { world } from '../../load/load.ts';
+import { tenantOf } from '../../load/load.ts';
 import { type Change, type Effect, holdUnits, post, shipment, shipUnits } from './ledger.ts';
 import { RedisLock } from './redisLock.ts';
 import { findLevel } from './statements.ts';
@@ -49,9 +49,6 @@ const lock = await RedisLock.open(redis);
 const app = Fastify();
 app.setValidatorCompiler(validatorCompiler as never);
 
-/** `Bearer bench-secret-for-<tenant>`. */
-const tenantOf = ({ headers }: FastifyRequest) =>
-  (headers.authorization ?? '').slice('Bearer '.length + world.secret.length);
 const keyOf = ({ headers }: FastifyRequest) => String(headers['idempotency-key'] ?? '');
 
 function changesOf(warehouse: string, lines: Line[], onHand: number, reserved: number): Change[] {
@@ -64,7 +61,7 @@ function changesOf(warehouse: string, lines: Line[], onHand: number, reserved: n
 }
 
 async function run(request: FastifyRequest, type: string, changes: Change[], effect?: Effect) {
-  const tenant = tenantOf(request);
+  const tenant = tenantOf(request.headers);
   const pairs = changes.map((change) => ({
     change,
     name: `${change.warehouse}:${change.product}`,
@@ -126,7 +123,7 @@ app.post(
   { schema: { body: Reservation, response: reservation } },
   async (request, reply) => {
     const { warehouse, lines, reference = null } = request.body as Body;
-    const effect = holdUnits(tenantOf(request), warehouse, lines);
+    const effect = holdUnits(tenantOf(request.headers), warehouse, lines);
     const made = await run(request, 'reservation', changesOf(warehouse, lines, 0, 1), effect);
     const held = lines.map((line) => ({ ...line, shipped: 0, released: 0 }));
     const { id } = made;
@@ -148,7 +145,7 @@ app.post(
   { schema: { body: ReservationChange, response: reservation } },
   async (request, reply) => {
     const { id } = request.params as { id: string };
-    const tenant = tenantOf(request);
+    const tenant = tenantOf(request.headers);
     const changes = await shipment(pool, tenant, id);
     const made = await run(request, 'reservation-ship', changes, shipUnits(tenant, id));
     const warehouse = changes[0]?.warehouse ?? '';
@@ -176,7 +173,7 @@ app.get(
   { schema: { response: { 200: LevelAnswer } } },
   async (request) => {
     const { warehouse, product } = request.params as { warehouse: string; product: string };
-    const values = [tenantOf(request), warehouse, product];
+    const values = [tenantOf(request.headers), warehouse, product];
     const level = (await pool.query({ ...findLevel, values })).rows[0];
     if (level === undefined) throw new Error(`no level ${warehouse} ${product}`);
     const { on_hand: onHand, reserved } = level;

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { productCode, world } from '../../load/load.ts';
 import type { RedisServer } from '../../rig.ts';
+import { checkLevels } from '../checkLevels.ts';
 import { openingUnits, withClient } from '../onhand.ts';
 import { type Server, startServer } from '../server.ts';
 import type { Checked } from '../subject.ts';
@@ -25,22 +26,7 @@ export function startFloor(databaseUrl: string, redis: RedisServer): Promise<Ser
   });
 }
 
-/** Whether every level is its opening stock and its movements. @throws when not */
 export function checkFloor(databaseUrl: string): Promise<Checked> {
-  return withClient(databaseUrl, async (client) => {
-    const { rows } = await client.query<{ wrong: number; movements: number }>(
-      `WITH ledger AS (
-         SELECT tenant_id, warehouse, product, sum(on_hand_change) AS on_hand, count(*) AS movements
-         FROM movements GROUP BY 1, 2, 3)
-       SELECT count(*) FILTER (WHERE l.sequence <> coalesce(m.movements, 0) OR l.on_hand <>
-           CASE WHEN tenant_id = 'demo' THEN $1::bigint ELSE 0 END + coalesce(m.on_hand, 0))::int
-           AS wrong,
-         coalesce(sum(m.movements), 0)::int AS movements
-       FROM levels l LEFT JOIN ledger m USING (tenant_id, warehouse, product)`,
-      [openingUnits],
-    );
-    const [found] = rows;
-    if (found?.wrong !== 0) throw new Error(`${found?.wrong} levels differ from their movements`);
-    return { movements: found.movements };
-  });
+  const wrong = 'l.sequence <> coalesce(m.movements, 0)';
+  return checkLevels(databaseUrl, { tenant: 'tenant_id', wrong });
 }

@@ -8,7 +8,7 @@
  * measured. It is a ceiling for services that keep these rows, and none of them itself.
  */
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyRequest } from 'fastify';
+import Fastify from 'fastify';
 import { createClient } from 'redis';
 import { jsonType, postingJson } from '../../../inventory/http/answers.ts';
 import { PostingAnswer, Receipt } from '../../../inventory/http/schemas.ts';
@@ -20,8 +20,9 @@ import type { StoredRecord } from '../../../inventory/postgres/loadContext.ts';
 import { type LockedLevel, lockLevels } from '../../../inventory/postgres/lockLevels.ts';
 import { run } from '../../../inventory/postgres/operation.ts';
 import { Transaction } from '../../../inventory/postgres/transaction.ts';
+import { readSettings } from '../../../inventory/settings.ts';
 import type { Posting } from '../../../inventory/stock/outcomes.ts';
-import { world } from '../../load/load.ts';
+import { tenantOf } from '../../load/load.ts';
 
 interface Body {
   readonly warehouse: string;
@@ -42,10 +43,13 @@ const none = {
   ...{ note: null, occurredAt: null, metadata: null, reason: null },
   ...{ reservation: null, reverses: null },
 };
-/** Of Onhand's defaults: its connections for writes, and the commands of one batch. */
-const [connections, batchCommandsMax] = [11, 512];
+/** Onhand's defaults, so that both have as many connections and as large batches. */
+const { databaseConnections, batchCommandsMax } = readSettings({});
 
-const database = openDatabase({ url: process.env.DATABASE_URL ?? '', connections });
+const database = openDatabase({
+  url: process.env.DATABASE_URL ?? '',
+  connections: databaseConnections,
+});
 const redis = createClient({ url: process.env.REDIS_URL ?? '' });
 await redis.connect();
 
@@ -154,9 +158,6 @@ async function receive(tenant: string, key: string, body: Body): Promise<StoredR
   return lane.commit(key, body);
 }
 
-/** `Bearer bench-secret-for-<tenant>`. */
-const tenantOf = ({ headers }: FastifyRequest) =>
-  (headers.authorization ?? '').slice('Bearer '.length + world.secret.length);
 const asItIs = (text: unknown) => text as string;
 
 const app = Fastify();
@@ -166,14 +167,14 @@ app.post(
   { schema: { body: Receipt, response: { 201: PostingAnswer } } },
   async (request, reply) => {
     const key = String(request.headers['idempotency-key']);
-    const { headers, body } = await receive(tenantOf(request), key, request.body as Body);
+    const { headers, body } = await receive(tenantOf(request.headers), key, request.body as Body);
     reply.code(201).headers(headers);
     return reply.serializer(asItIs).send(body.toString());
   },
 );
 app.post('/v1/batches', async (request, reply) => {
   const { commands } = request.body as { commands: (Body & { idempotencyKey: string })[] };
-  const tenant = tenantOf(request);
+  const tenant = tenantOf(request.headers);
   const records = await Promise.all(
     commands.map((command) => receive(tenant, command.idempotencyKey, command)),
   );
