@@ -45,6 +45,8 @@ test('a service that is frozen under load and thawed neither blocks the other no
     DATABASE_URL: database.url,
     REDIS_URL: redis.url,
     ONHAND_API_KEY: apiKey,
+    // What queues in the frozen one waits as long as it is frozen, also on a slow machine.
+    ONHAND_QUEUE_WAIT_MS: '60000',
     LOG_LEVEL: 'silent',
   };
   const [frozen, awake] = await Promise.all([startService(t, { env }), startService(t, { env })]);
