@@ -89,7 +89,11 @@ async function start(): Promise<void> {
     service = await createService(settings, backing, logger);
     const apiKey = apiKeyOf(settings);
     const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
-    await ensureApiKey(service.database.writes, admin, sha256(apiKey));
+    if (!(await ensureApiKey(service.database.writes, admin, sha256(apiKey)))) {
+      throw new StartError(
+        'ONHAND_API_KEY is the key of another name or tenant: set one of its own',
+      );
+    }
     const url = await listen(service, settings);
     sayReady(url, apiKey, settings, backing);
     stopOnSignals(service, backing, settings, logger);

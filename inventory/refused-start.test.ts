@@ -59,6 +59,15 @@ test('a taken port stops the start with one line', async (t) => {
   await refuses(t, env, new RegExp(`^onhand: port ${PORT} on 127.0.0.1 is taken`));
 });
 
+test('a key that belongs to another name or tenant stops the start with one line', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'warn', ONHAND_API_KEY: 'a-key-of-another' };
+  await (await startService(t, { env })).stop();
+  const session = await openSession(t, url);
+  await session.query("UPDATE api_keys SET name = 'shelf'");
+  await refuses(t, env, /^onhand: ONHAND_API_KEY is the key of another name or tenant/);
+});
+
 test('a data directory that another service uses stops the start with one line', async (t) => {
   const env = { ONHAND_DATA_DIR: path.join(makeTestFolder(t), 'data'), LOG_LEVEL: 'warn' };
   const first = await startService(t, { env });

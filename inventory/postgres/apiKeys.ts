@@ -25,20 +25,31 @@ export async function findApiKey(
 /**
  * Makes sure that a secret is a key of the tenant, with this role and name; the tenant is made if it
  * is new. A key of that name with another secret is replaced.
+ *
+ * Instances that start together may do this at once. `ON CONFLICT` takes no target here, since with
+ * one it looks at that index alone, and the other unique index would refuse the slower instance.
+ * @returns false when the secret is another key's: nothing is changed then
  */
 export async function ensureApiKey(
   pool: pg.Pool,
   { tenant, role, name }: ApiKeyRow,
   secretSha256: string,
-): Promise<void> {
+): Promise<boolean> {
+  const values = [tenant, role, name, secretSha256];
   await pool.query('INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING', [tenant]);
-  await pool.query(
+  const added = await pool.query(
     `INSERT INTO api_keys (tenant_id, role, name, secret_sha256)
-     VALUES ($1, $2, $3, decode($4, 'hex'))
-     ON CONFLICT (tenant_id, name) DO UPDATE
-     SET role = excluded.role, secret_sha256 = excluded.secret_sha256, revoked_at = NULL`,
-    [tenant, role, name, secretSha256],
+     VALUES ($1, $2, $3, decode($4, 'hex')) ON CONFLICT DO NOTHING`,
+    values,
   );
+  if (added.rowCount === 1) return true;
+  const changed = await pool.query(
+    `UPDATE api_keys SET role = $2, secret_sha256 = decode($4, 'hex'), revoked_at = NULL
+     WHERE tenant_id = $1 AND name = $3 AND NOT EXISTS (
+       SELECT FROM api_keys WHERE secret_sha256 = decode($4, 'hex') AND (tenant_id, name) <> ($1, $3))`,
+    values,
+  );
+  return changed.rowCount === 1;
 }
 
 /**

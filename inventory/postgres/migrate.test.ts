@@ -13,20 +13,15 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createTestDatabase, environment, makeTestFolder, waitFor } from '@onhand/fixtures';
-import pg from 'pg';
 import { Link } from '../../faults/network/link.ts';
-import { openSession } from '../testing/pipelineRig.ts';
+import { openPool, openSession } from '../testing/pipelineRig.ts';
 import { startProxy, type TcpProxy, targetOf, through } from '../testing/proxy.ts';
 import { isMigrated, MigrationError, migrate } from './migrate.ts';
 
-/** An empty database, and a session on it. */
+/** An empty database, and sessions on it. */
 async function database(t: TestContext) {
   const { url } = await createTestDatabase(t);
-  const pool = new pg.Pool({ connectionString: url });
-  // DROP DATABASE, which comes first, ends idle sessions.
-  pool.on('error', () => {});
-  t.after(() => pool.end());
-  return { url, pool };
+  return { url, pool: openPool(t, url) };
 }
 
 test('an empty database is brought to this code once, and is current then', async (t) => {

@@ -76,6 +76,14 @@ export async function openSession(t: Cleanup, url: string): Promise<pg.Client> {
   return session;
 }
 
+export function openPool(t: Cleanup, url: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url });
+  // DROP DATABASE, which comes first, ends idle sessions.
+  pool.on('error', () => {});
+  t.after(() => pool.end());
+  return pool;
+}
+
 export function submission(key: string, command: Command): Submission {
   return { tenant, key, fingerprint: '0'.repeat(64), command };
 }
