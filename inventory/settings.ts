@@ -53,8 +53,9 @@ function pattern(
   return { default: undefined, ...at, read };
 }
 
+/** Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.) */
 function format(count: number): string {
-  return count.toLocaleString('en').replaceAll(',', ' ');
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ' ');
 }
 
 /** Settings without a default are undefined when not set. */

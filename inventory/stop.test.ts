@@ -8,8 +8,8 @@ import {
   type TestService,
   waitFor,
 } from '@onhand/fixtures';
+import { createClient } from '@redis/client';
 import type pg from 'pg';
-import { createClient } from 'redis';
 import { apiClient, openStock, tally } from './testing/apiClient.ts';
 import { openSession, quantities, waitingSessions } from './testing/pipelineRig.ts';
 import { Traffic } from './testing/traffic.ts';

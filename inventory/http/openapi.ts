@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
-import scalar from '@scalar/fastify-api-reference';
 import type { FastifyInstance } from 'fastify';
 import { version } from '../version.ts';
+import { addDocsPage } from './docsPage.ts';
 
 /** `/openapi.json`, made from the same schemas that validate, and `/docs` to read it. */
 export async function addOpenApi(
@@ -50,8 +50,5 @@ kept for ${retentionHours} hours.`,
     },
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-  await app.register(scalar, {
-    routePrefix: '/docs',
-    configuration: { url: '/openapi.json', title: 'Onhand API', withDefaultFonts: false },
-  });
+  addDocsPage(app);
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { createClient } from 'redis';
+import { createClient } from '@redis/client';
 import { waitFor } from '../../fixtures/condition.ts';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript } from '../../fixtures/script.ts';
