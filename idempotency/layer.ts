@@ -12,6 +12,7 @@ import { keepAnswer } from './keep-answer.ts';
 import { keyId } from './key-id.ts';
 import { newOwner } from './owner.ts';
 import { RecentAnswers } from './recent-answers.ts';
+import { Renewal } from './renewal.ts';
 import { waitElsewhere } from './wait-elsewhere.ts';
 
 export interface IdempotencyOptions {
@@ -107,8 +108,7 @@ export class Idempotency {
   private readonly flights = new Map<string, Flight>();
   /** Claims that the claim store is told of at the end of this turn of the event loop. */
   private committed: Claim[] = [];
-  private renewal: NodeJS.Timeout | undefined;
-  private lapse: NodeJS.Timeout | undefined;
+  private readonly renewal: Renewal;
 
   constructor(options: IdempotencyOptions) {
     this.claims = options.claims;
@@ -122,6 +122,12 @@ export class Idempotency {
       bytesMax: options.recentBytesMax ?? 32 * 1024 * 1024,
       ttlMs: this.records ? cacheMs : Math.min(cacheMs, this.storeMs),
       first: !this.records,
+    });
+    this.renewal = new Renewal({
+      claims: this.claims,
+      leaseMs: this.leaseMs,
+      flights: () => this.flights.values(),
+      onError: this.onClaimError,
     });
     if (!this.records) this.claims.keepUntilExpiry?.();
   }
@@ -182,8 +188,7 @@ export class Idempotency {
       const open = [...this.flights.values()].map((flight) => flight.join(this.leaseMs, late));
       await Promise.allSettled(open);
     }
-    clearInterval(this.renewal);
-    clearTimeout(this.lapse);
+    this.renewal.stop();
     await this.settleGathered();
     const running = [...this.flights.values()].filter((flight) => flight.holds);
     if (this.records) await Promise.all(running.map((flight) => this.release(flight)));
@@ -248,7 +253,7 @@ export class Idempotency {
     const { scope, key, fingerprint } = request;
     const flight = new Flight({ scope, key, fingerprint, owner: newOwner() });
     this.flights.set(id, flight);
-    this.renewal ??= setInterval(() => this.renew(), this.leaseMs / 3).unref();
+    this.renewal.start();
     let landed: IdempotencyRecord | undefined;
     try {
       const claimed = await this.ask(flight);
@@ -353,42 +358,6 @@ export class Idempotency {
     } catch (error) {
       this.onClaimError(error);
     }
-  }
-
-  /** One timer for all claims; a request that ends within a third of the lease never meets it. */
-  private renew(): void {
-    this.loseLapsed();
-    const now = performance.now();
-    const due: Flight[] = [];
-    for (const flight of this.flights.values()) {
-      if (flight.holds && now - flight.heldSince >= this.leaseMs / 3) due.push(flight);
-    }
-    if (due.length === 0) return;
-    const claims = due.map((flight) => flight.claim);
-    this.claims.renew(claims, this.leaseMs).then((held) => {
-      due.forEach((flight, i) => {
-        // Answers may overtake each other.
-        if (held[i]) flight.heldSince = Math.max(flight.heldSince, now);
-        // Undefined: the store cannot tell; the lease decides when it is over.
-        else if (held[i] === false) flight.lose();
-      });
-    }, this.onClaimError);
-  }
-
-  /** Loses the claims that no renewal reached in time, and comes back when the next lease ends. */
-  private loseLapsed(): void {
-    clearTimeout(this.lapse);
-    const now = performance.now();
-    let first = Number.POSITIVE_INFINITY;
-    for (const flight of this.flights.values()) {
-      if (!flight.holds) continue;
-      const left = flight.heldSince + this.leaseMs - now;
-      if (left <= 0) flight.lose();
-      else first = Math.min(first, left);
-    }
-    // What ends later is met again at the next renewal.
-    if (first > this.leaseMs / 2) return;
-    this.lapse = setTimeout(() => this.loseLapsed(), Math.ceil(first)).unref();
   }
 
   private inFlight(): RequestInFlight {
