@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { createSentinel } from 'redis';
-import { waitersOf } from './fixtures/conformance.ts';
 import { command, type ReplicatedTopology, startReplicated, until } from './fixtures/topology.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import {
   createLocks,
   type Lease,

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
-import { waitersOf } from './fixtures/conformance.ts';
 import { startProxy } from './fixtures/proxy.ts';
 import { startRedis } from './fixtures/redis.ts';
 import { redisOfFile } from './fixtures/redisOfFile.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import { createLocks, LockLost, LockTimeout, LockUnavailable, redisDriver } from './index.ts';
 
 const redis = redisOfFile();

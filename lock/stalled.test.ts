@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from 'redis';
-import { waitersOf } from './fixtures/conformance.ts';
 import { startProxy } from './fixtures/proxy.ts';
 import { startRedis } from './fixtures/redis.ts';
 import { redisOfFile } from './fixtures/redisOfFile.ts';
 import { until } from './fixtures/topology.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import { createLocks, LockTimeout, LockUnavailable, redisDriver } from './index.ts';
 
 const redis = redisOfFile();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { waitersOf } from './fixtures/conformance.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import { createLocks, LockAborted, memoryDriver } from './index.ts';
 import { Turnstile } from './turnstile.ts';
 

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
-import { waitersOf } from './fixtures/conformance.ts';
 import { redisOfFile } from './fixtures/redisOfFile.ts';
 import { until } from './fixtures/topology.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import {
   createLocks,
   type DriverFactory,

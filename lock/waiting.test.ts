@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'redis';
 import type { Claim } from './driver.ts';
-import { waitersOf } from './fixtures/conformance.ts';
 import { startRedis } from './fixtures/redis.ts';
 import { redisOfFile } from './fixtures/redisOfFile.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import { createLocks, type DriverFactory, LockLost, redisDriver } from './index.ts';
 
 const redis = redisOfFile();

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
-import { waitersOf } from '../fixtures/conformance.ts';
 import { redisOfFile } from '../fixtures/redisOfFile.ts';
 import { until } from '../fixtures/topology.ts';
+import { waitersOf } from '../fixtures/waiters.ts';
 import { createLocks, type RedisClient, redisDriver } from '../index.ts';
 
 const redis = redisOfFile();
