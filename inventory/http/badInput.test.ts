@@ -207,6 +207,9 @@ const malformed: [what: string, body: string][] = [
     'metadata nested 50,000 deep',
     `{"warehouse":"W1","lines":[{"product":"P","quantity":1}],"metadata":{"a":${deep('[', ']')}}}`,
   ],
+  ['a member that is there twice', receipt('"quantity":5,"quantity":7')],
+  ['a quantity that would be rounded to 1', receipt('"quantity":0.99999999999999999')],
+  ['a quantity that would be rounded', receipt('"quantity":4503599627370497.4')],
   ['__proto__', '{"warehouse":"W1","lines":[{"product":"P","quantity":1}],"__proto__":{"a":1}}'],
   [
     '__proto__ where any name is taken',

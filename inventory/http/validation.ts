@@ -77,7 +77,8 @@ function pointerOf({ keyword, instancePath, params }: ErrorObject): string {
   return instancePath;
 }
 
-function escapeToken(token: string): string {
+/** A name as a step of a JSON Pointer. */
+export function escapeToken(token: string): string {
   return token.slice(0, 200).replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
