@@ -21,8 +21,9 @@ export class KeyMissing extends IdempotencyError {
 }
 
 export class KeyInvalid extends IdempotencyError {
-  constructor(reason: string) {
-    super('idempotency-key-invalid', 400, `The Idempotency-Key header is invalid: ${reason}.`);
+  /** @param where the key was read from. Default `Idempotency-Key header` */
+  constructor(reason: string, where = 'Idempotency-Key header') {
+    super('idempotency-key-invalid', 400, `The ${where} is invalid: ${reason}.`);
   }
 }
 

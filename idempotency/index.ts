@@ -22,7 +22,7 @@ export type { ProtectionOptions } from './http/options.ts';
 export type { Captured, Incoming, Outcome, RequestIdempotency } from './http/protection.ts';
 export { Protection } from './http/protection.ts';
 export type { HeaderFields } from './key.ts';
-export { keyLengthMax, parseIdempotencyKey, parseKeyValue } from './key.ts';
+export { keyLengthMax, parseIdempotencyKey, parseKeyText, parseKeyValue } from './key.ts';
 export type {
   ExecuteResult,
   Idempotency,

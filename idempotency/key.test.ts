@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeyInvalid, KeyMissing } from './errors.ts';
-import { parseIdempotencyKey } from './key.ts';
+import { parseIdempotencyKey, parseKeyText } from './key.ts';
 
 const parse = (value: string) => parseIdempotencyKey({ 'idempotency-key': value });
 
@@ -25,6 +25,18 @@ test('a key has 1 to 255 visible ASCII characters', () => {
 test('a malformed quoted string is invalid', () => {
   for (const bad of ['"', '"a', 'a"', '"a"b', '"a\\"', '"a\\n"', '"a";p=1', '\u0000', 'a\u0001']) {
     assert.throws(() => parse(bad), KeyInvalid, JSON.stringify(bad));
+  }
+});
+
+test('a key in a body is its characters, or the quoted string of a header', () => {
+  for (const key of ['k', 'a,b', 'a"b', '"a', 'a"', '"a"b', ',', '"', 'k'.repeat(255)]) {
+    assert.equal(parseKeyText(key), key);
+    const header = `"${key.replace(/["\\]/g, '\\$&')}"`;
+    assert.equal(parseKeyText(header), key);
+    assert.equal(parse(header), key);
+  }
+  for (const bad of ['', ' k', 'k\n', 'k\u00a0', 'a b', '"a b"', '""', 'é', 'k'.repeat(256)]) {
+    assert.throws(() => parseKeyText(bad, '`key`'), /^KeyInvalid.*: The `key` is invalid: /, bad);
   }
 });
 

@@ -61,17 +61,43 @@ function occurrences(rawHeaders: readonly string[], name: string): number {
  */
 export function parseKeyValue(field: string): string {
   const text = field.trim();
-  let key = text;
-  if (text.startsWith('"')) {
-    const match = quoted.exec(text);
-    if (!match) throw new KeyInvalid('the quoted string is malformed');
-    key = (match[1] as string).replace(/\\(["\\])/g, '$1');
-    if (key !== '' && !visible.test(key)) throw new KeyInvalid('only visible ASCII is allowed');
-  } else if (text !== '' && !bare.test(text)) {
+  if (text.startsWith('"')) return unquote(text);
+  if (text !== '' && !bare.test(text)) {
     throw new KeyInvalid('only visible ASCII without quotes and commas is allowed unquoted');
   }
-  if (key === '') throw new KeyInvalid('it is empty');
-  if (key.length > keyLengthMax)
-    throw new KeyInvalid(`it is longer than ${keyLengthMax} characters`);
+  return bounded(text);
+}
+
+/**
+ * Parses a key that stands by itself, as a member of a body does: the characters of the key, or the
+ * quoted string of a header. No proxy joins such a text, so commas and quotes may stand bare, and
+ * nothing is trimmed.
+ *
+ * @param where the text was read from, for the error
+ * @throws KeyInvalid naming the rule that was broken
+ */
+export function parseKeyText(text: string, where = 'idempotency key'): string {
+  if (quoted.test(text)) return unquote(text, where);
+  if (text !== '' && !visible.test(text)) {
+    throw new KeyInvalid('only visible ASCII is allowed', where);
+  }
+  return bounded(text, where);
+}
+
+function unquote(text: string, where?: string): string {
+  const match = quoted.exec(text);
+  if (!match) throw new KeyInvalid('the quoted string is malformed', where);
+  const key = (match[1] as string).replace(/\\(["\\])/g, '$1');
+  if (key !== '' && !visible.test(key)) {
+    throw new KeyInvalid('only visible ASCII is allowed', where);
+  }
+  return bounded(key, where);
+}
+
+function bounded(key: string, where?: string): string {
+  if (key === '') throw new KeyInvalid('it is empty', where);
+  if (key.length > keyLengthMax) {
+    throw new KeyInvalid(`it is longer than ${keyLengthMax} characters`, where);
+  }
   return key;
 }

@@ -124,6 +124,51 @@ test('a key twice in a batch takes effect once; with another command it is a 422
   assert.equal(await writer.level('W1', 'P'), '12/0/12@2');
 });
 
+test('any visible ASCII is the same key in a batch and in the quoted header', async () => {
+  const { writer } = await stocked('P');
+  const keys = ['a,b', 'a"b', '"', "!#$%&'()*+-./:;<=>?@[\\]^_`{|}~"];
+  const { body } = await send(writer, ...keys.map((key) => receipt(key)));
+  for (const [n, key] of keys.entries()) {
+    const quoted = `"${key.replace(/["\\]/g, '\\$&')}"`;
+    const alone = await writer.post('/v1/receipts', p(1), quoted);
+    assert.equal(alone.headers.get('idempotent-replayed'), 'true', alone.text);
+    assert.deepEqual(alone.body, body.results[n]?.body);
+    assert.equal((await send(writer, receipt(quoted))).body.results[0]?.status, 201);
+  }
+  assert.equal(await writer.level('W1', 'P'), `${10 + keys.length}/0/${10 + keys.length}@5`);
+});
+
+test('one command is one request, however its path is written', async () => {
+  const { writer } = await stocked('P');
+  const held = (await writer.did('/v1/reservations', { ...p(4), ttlSeconds: 600 })).body;
+  const first = await writer.did(`/v1/reservations/${held.id}/ship`, {}, 'ship');
+  const upper = held.id.toUpperCase();
+  const encoded = held.id.replaceAll('-', '%2D');
+  const host = writer.url.replace('http:', 'HTTP:');
+  for (const path of [
+    `/v1/reservations/${upper}/ship`,
+    `/v1/reservations/${encoded}/ship`,
+    `/v1/%72eservations/${held.id}/ship`,
+  ]) {
+    const again = await writer.post(path, {}, 'ship');
+    assert.equal(again.text, first.text, path);
+    assert.equal(again.headers.get('idempotent-replayed'), 'true');
+  }
+  const head = `POST ${host}/v1/reservations/${held.id}/ship HTTP/1.1`;
+  const raw = await writer.raw([head, 'Idempotency-Key: ship', 'Content-Length: 0']);
+  assert.match(raw, /^HTTP\/1.1 201 .*idempotent-replayed: true/s);
+  const batch = { type: 'reservation-ship', idempotencyKey: 'ship', reservation: upper };
+  assert.equal(
+    (await send(writer, batch)).text,
+    `{"results":[{"status":201,"body":${first.text}}]}`,
+  );
+  const none = await writer.post('/v1/reservations/a%20$&/ship', {}, 'none');
+  assert.equal(none.status, 404);
+  const alike = { type: 'reservation-ship', idempotencyKey: 'none', reservation: 'a $&' };
+  assert.equal((await send(writer, alike)).body.results[0]?.status, 404);
+  assert.equal(await writer.level('W1', 'P'), '6/0/6@3');
+});
+
 test('a repeated batch is answered with the same bytes', async () => {
   const { writer } = await stocked('P');
   const commands = [receipt('a'), { ...receipt('b', 99), type: 'shipment' }, receipt('c')];
@@ -136,6 +181,8 @@ const wrong: [what: string, entry: unknown, code: string, path?: string][] = [
   ['without a key', { type: 'receipt', ...p(1) }, 'idempotency-key-missing'],
   ['with a number for a key', { ...receipt(''), idempotencyKey: 1 }, 'idempotency-key-invalid'],
   ['with an empty key', receipt(''), 'idempotency-key-invalid'],
+  ['with a key that ends in a line break', receipt('k\n'), 'idempotency-key-invalid'],
+  ['without a key and lines', { type: 'receipt', lines: [] }, 'idempotency-key-missing'],
   ['with a key of 256 characters', receipt('k'.repeat(256)), 'idempotency-key-invalid'],
   ['of an unknown type', { ...receipt('k'), type: 'theft' }, 'validation-failed', '.type'],
   ['of type __proto__', { ...receipt('k'), type: '__proto__' }, 'validation-failed', '.type'],

@@ -5,7 +5,7 @@ import {
   KeyInvalid,
   KeyMissing,
   parseIdempotencyKey,
-  parseKeyValue,
+  parseKeyText,
 } from '@onhand/idempotency';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type TSchema, Type } from 'typebox';
@@ -83,8 +83,8 @@ async function handle(
   // The key first: a caller that forgot it should learn that before anything about the body.
   const key = dryRun ? '' : parseIdempotencyKey(request.headers, request.raw.rawHeaders);
   if (request.validationError) throw request.validationError;
-  const target = request.params.reservation ?? request.params.posting ?? '';
-  const command = kind.decode(request.body as never, target.toLowerCase());
+  const target = (request.params.reservation ?? request.params.posting ?? '').toLowerCase();
+  const command = kind.decode(request.body as never, target);
   const { tenant } = request.principal;
   if (dryRun) {
     const [answer] = await services.preview.decide(tenant, [command]);
@@ -92,8 +92,8 @@ async function handle(
     return reply.code(200).type(jsonType).send(answer?.body);
   }
   const mark = request.url.indexOf('?');
-  const path = mark < 0 ? request.url : request.url.slice(0, mark);
   const query = mark < 0 ? '' : request.url.slice(mark + 1);
+  const path = pathOf(kind, target);
   const print = fingerprint({ method: 'POST', path, query, body: request.body });
   const { answer, replayed } = await execute(services, tenant, key, print, command);
   reply.code(answer.status).headers(answer.headers);
@@ -101,6 +101,11 @@ async function handle(
   // As text: Node then writes head and body to the socket as one piece. It is serialized already, and
   // saying so keeps Fastify from adding a charset to the recorded type.
   return reply.serializer(asItIs).send(answer.body.toString());
+}
+
+/** The path of a command, however its URL was written, and in a batch. */
+function pathOf(kind: CommandKind, target: string): string {
+  return kind.target === undefined ? kind.path : kind.path.replace('{id}', () => target);
 }
 
 const asItIs = (text: unknown) => text as string;
@@ -190,8 +195,9 @@ async function settleEntry(
   at: number,
 ): Promise<EntryAnswer> {
   try {
-    const { command, path, body } = decodeEntry(entry, at);
+    // The key first, as on the command's own route.
     const key = keyOf(entry);
+    const { command, path, body } = decodeEntry(entry, at);
     const print = fingerprint({ method: 'POST', path, query: '', body });
     return (await execute(services, tenant, key, print, command)).answer;
   } catch (error) {
@@ -221,10 +227,12 @@ function problemEntry(error: unknown): EntryAnswer {
   return { status, body: JSON.stringify(body) };
 }
 
+const member = '`idempotencyKey`';
+
 function keyOf({ idempotencyKey }: Record<string, unknown>): string {
   if (idempotencyKey === undefined) throw new KeyMissing();
-  if (typeof idempotencyKey !== 'string') throw new KeyInvalid('it is not a string');
-  return parseKeyValue(idempotencyKey);
+  if (typeof idempotencyKey !== 'string') throw new KeyInvalid('it is not a string', member);
+  return parseKeyText(idempotencyKey, member);
 }
 
 interface DecodedEntry {
@@ -251,11 +259,7 @@ function decode({ type, idempotencyKey: _key, ...rest }: Record<string, unknown>
   const { kind, validate } = found;
   const { target, body } = splitTarget(kind, rest);
   if (!validate(body)) throw validationFailed(faultsOf(validate.errors ?? []));
-  return {
-    command: kind.decode(body as never, target.toLowerCase()),
-    path: kind.path.replace('{id}', target),
-    body,
-  };
+  return { command: kind.decode(body as never, target), path: pathOf(kind, target), body };
 }
 
 /** The faults of a command, told from the root of the batch. */
@@ -277,7 +281,7 @@ function splitTarget(
   if (typeof target !== 'string' || target === '' || target.length > 255) {
     throw validationFailed([faultAt(`/${kind.target}`, 'must be an id')]);
   }
-  return { target, body };
+  return { target: target.toLowerCase(), body };
 }
 
 function paramsSchema(kind: CommandKind): { params?: TSchema } {
