@@ -15,7 +15,7 @@ export function encodeCursor(parts: readonly (string | number)[]): string {
  */
 export function decodeCursor(
   cursor: string | undefined,
-  shape: readonly ('text' | 'uuid' | 'number')[],
+  shape: readonly (keyof typeof CHECK)[],
 ): (string | number)[] | undefined {
   if (cursor === undefined) return undefined;
   const parts = parse(cursor);
@@ -30,7 +30,9 @@ export function decodeCursor(
 
 function parse(cursor: string): unknown {
   try {
-    return JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    const bytes = Buffer.from(cursor, 'base64url');
+    // The decoder passes over what is no base64url.
+    return bytes.toString('base64url') === cursor ? JSON.parse(bytes.toString()) : undefined;
   } catch {
     return undefined;
   }
@@ -42,7 +44,8 @@ const CODE = /^[A-Za-z0-9._:-]{1,64}$/;
 const CHECK = {
   text: (part: unknown) => typeof part === 'string' && CODE.test(part),
   uuid: (part: unknown) => typeof part === 'string' && UUID.test(part),
-  number: (part: unknown) => Number.isSafeInteger(part),
+  bigint: (part: unknown) => Number.isSafeInteger(part),
+  integer: (part: unknown) => Number.isInteger(part) && Math.abs(part as number) < 2 ** 31,
 };
 
 /** An id as it is stored, or undefined: what is no UUID names nothing. */

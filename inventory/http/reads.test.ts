@@ -167,6 +167,28 @@ test('pages hold while the list grows behind them', async () => {
   );
 });
 
+test('what no list gave as a cursor is refused', async () => {
+  const { writer } = await api.tenant();
+  await stock(writer, 'A', 'C');
+  const { next } = (await writer.get('/v1/products?limit=1')).body;
+  const posting = '01a215a6-4382-77e8-9e6a-1f7718b84c89';
+  const made = (...parts: unknown[]) => Buffer.from(JSON.stringify(parts)).toString('base64url');
+  for (const [list, cursor] of [
+    ['products', `${next}!!`],
+    ['products', `${next}==`],
+    ['products', made('A', 'C')],
+    ['stock', made('W1')],
+    ['movements', made('W1', 'A', 1, posting, 2 ** 31)],
+    ['movements', made('W1', 'A', 2 ** 53, posting, 0)],
+    ['movements', made('W1', 'A', 1, posting, -(2 ** 31) - 1)],
+    ['movements', made('W1', 'A', 1, 'no-uuid', 0)],
+  ]) {
+    const reply = await writer.get(`/v1/${list}?cursor=${encodeURIComponent(cursor as string)}`);
+    assert.equal(reply.status, 400, `${list} ${cursor}: ${reply.text}`);
+    assert.equal(reply.body.errors[0]?.path, '$.query.cursor');
+  }
+});
+
 test('a list answers 100 items unless told, and up to 1,000', async () => {
   const { writer, id } = await api.tenant();
   await api.service.database.reads.query(

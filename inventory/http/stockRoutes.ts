@@ -169,7 +169,7 @@ function addMovementList(app: FastifyInstance, { reads }: Database): void {
 }
 
 function movementCursor(cursor: string | undefined): MovementCursor | undefined {
-  const parts = decodeCursor(cursor, ['text', 'text', 'number', 'uuid', 'number']);
+  const parts = decodeCursor(cursor, ['text', 'text', 'bigint', 'uuid', 'integer']);
   if (parts === undefined) return undefined;
   const [warehouse, product, sequence, posting, position] = parts as [
     string,
