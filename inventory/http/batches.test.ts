@@ -164,8 +164,13 @@ test('one command is one request, however its path is written', async () => {
   );
   const none = await writer.post('/v1/reservations/a%20$&/ship', {}, 'none');
   assert.equal(none.status, 404);
-  const alike = { type: 'reservation-ship', idempotencyKey: 'none', reservation: 'a $&' };
-  assert.equal((await send(writer, alike)).body.results[0]?.status, 404);
+  for (const [reservation, status] of [
+    ['a $&', 404],
+    ['a {id}', 422],
+  ] as const) {
+    const alike = { type: 'reservation-ship', idempotencyKey: 'none', reservation };
+    assert.equal((await send(writer, alike)).body.results[0]?.status, status);
+  }
   assert.equal(await writer.level('W1', 'P'), '6/0/6@3');
 });
 
