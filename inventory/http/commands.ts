@@ -1,6 +1,7 @@
 import type { Static, TObject } from 'typebox';
 import { type Fault, validationFailed } from '../errors.ts';
 import type { Command, CommandDetails, Expiry, QuantityLine } from '../stock/commands.ts';
+import type { Refusal } from '../stock/outcomes.ts';
 import * as schemas from './schemas.ts';
 import { faultAt } from './validation.ts';
 
@@ -13,6 +14,10 @@ export interface CommandKind {
   readonly target?: 'reservation' | 'posting';
   readonly schema: TObject;
   readonly summary: string;
+  /** What its decision may refuse. */
+  readonly refusals: readonly Refusal['code'][];
+  /** No body: all that the reservation holds. */
+  readonly bodyOptional?: true;
   /**
    * @param body valid by `schema`
    * @param target the id from the path or the batch; '' for a kind without a target
@@ -30,12 +35,17 @@ function kind<Schema extends TObject>(
   return definition as unknown as CommandKind;
 }
 
+const unknown = ['unknown-warehouse', 'unknown-product'] as const;
+const beyondLevels = ['insufficient-stock', 'quantity-overflow'] as const;
+const inactive = ['not-found', 'reservation-closed', 'reservation-expired'] as const;
+
 export const commandKinds: readonly CommandKind[] = [
   kind({
     type: 'receipt',
     path: '/v1/receipts',
     schema: schemas.Receipt,
     summary: 'Receive stock',
+    refusals: [...unknown, 'quantity-overflow'],
     decode: ({ lines, warehouse, ...body }) => ({
       type: 'receipt',
       warehouse,
@@ -52,6 +62,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/shipments',
     schema: schemas.Shipment,
     summary: 'Ship from available stock',
+    refusals: [...unknown, ...beyondLevels],
     decode: ({ warehouse, lines, ...body }) => ({
       type: 'shipment',
       warehouse,
@@ -64,6 +75,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/transfers',
     schema: schemas.Transfer,
     summary: 'Move stock between two warehouses',
+    refusals: [...unknown, ...beyondLevels],
     decode: ({ from, to, lines, ...body }) => {
       if (from === to) throw invalid('/to', 'must be another warehouse than from');
       return { type: 'transfer', from, to, lines, ...details(body) };
@@ -74,6 +86,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/adjustments',
     schema: schemas.Adjustment,
     summary: 'Correct stock by a difference',
+    refusals: [...unknown, ...beyondLevels],
     decode: ({ warehouse, reason, lines, ...body }) => ({
       type: 'adjustment',
       warehouse,
@@ -87,6 +100,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/counts',
     schema: schemas.Count,
     summary: 'Set stock to what was counted',
+    refusals: [...unknown, 'stock-changed', ...beyondLevels],
     decode: ({ warehouse, lines, ...body }) => {
       refuseRepeatedProducts(lines);
       // -0 is a way to write 0.
@@ -99,6 +113,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/reservations',
     schema: schemas.Reservation,
     summary: 'Hold available stock for an order',
+    refusals: [...unknown, 'validation-failed', ...beyondLevels],
     decode: ({ warehouse, lines, ...body }) => ({
       type: 'reservation',
       warehouse,
@@ -113,6 +128,8 @@ export const commandKinds: readonly CommandKind[] = [
     target: 'reservation',
     schema: schemas.ReservationChange,
     summary: 'Ship what a reservation holds, all or part',
+    refusals: [...inactive, 'unknown-product', ...beyondLevels],
+    bodyOptional: true,
     decode: (body, reservation) => ({
       type: 'reservation-ship',
       reservation,
@@ -126,6 +143,8 @@ export const commandKinds: readonly CommandKind[] = [
     target: 'reservation',
     schema: schemas.ReservationChange,
     summary: 'Give back what a reservation holds, all or part',
+    refusals: [...inactive, 'unknown-product', 'insufficient-stock'],
+    bodyOptional: true,
     decode: (body, reservation) => ({
       type: 'reservation-release',
       reservation,
@@ -139,6 +158,7 @@ export const commandKinds: readonly CommandKind[] = [
     target: 'reservation',
     schema: schemas.ReservationExtension,
     summary: 'Let a reservation expire later',
+    refusals: [...inactive, 'validation-failed'],
     decode: (body, reservation) => {
       const later = expiry(body);
       if (later.expiresAt === undefined && later.ttlSeconds === undefined) {
@@ -153,6 +173,7 @@ export const commandKinds: readonly CommandKind[] = [
     target: 'posting',
     schema: schemas.Reversal,
     summary: 'Undo a posting by its opposite, once',
+    refusals: [...inactive, 'validation-failed', 'already-reversed', ...beyondLevels],
     decode: ({ reason, ...body }, posting) => ({
       type: 'reversal',
       posting,

@@ -233,8 +233,47 @@ export const ProblemAnswer = Type.Object(
     status: Type.Integer(),
     detail: Type.String(),
     code: Type.String(),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({ path: Type.String(), pointer: Type.String(), detail: Type.String() }),
+        {
+          description: 'Each fault, by its JSONPath (RFC 9535) and its JSON Pointer (RFC 6901).',
+        },
+      ),
+    ),
+    lines: Type.Optional(
+      Type.Array(
+        Type.Object({
+          warehouse: Code,
+          product: Code,
+          requested: Type.Integer(),
+          available: Type.Integer(),
+        }),
+        { description: 'Every line that is short.' },
+      ),
+    ),
+    level: Type.Optional(LevelAnswer),
+    levels: Type.Optional(
+      Type.Array(LevelAnswer, { description: 'Every level that changed; `level` is the first.' }),
+    ),
+    warehouse: Type.Optional(Code),
+    product: Type.Optional(Code),
+    products: Type.Optional(Type.Array(Code)),
+    resource: Type.Optional(
+      Type.Union([Type.Literal('reservation'), Type.Literal('posting')], {
+        description: 'What a command named and is not there; `id` is its id.',
+      }),
+    ),
+    id: Type.Optional(Type.String()),
+    reservation: Type.Optional(Type.String()),
+    posting: Type.Optional(Type.String()),
+    reversal: Type.Optional(Type.String({ description: 'The posting that reversed `posting`.' })),
   },
-  { title: 'Problem', additionalProperties: true },
+  {
+    title: 'Problem',
+    description: 'RFC 9457. Which further members there are depends on `code`.',
+    additionalProperties: true,
+  },
 );
 
 /** A page of a list. */
