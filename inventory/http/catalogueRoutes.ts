@@ -73,7 +73,10 @@ function addKind(app: FastifyInstance, database: Database, kind: CatalogueKind):
   app.put<{ Params: { code: string }; Body: EntryBody | undefined }>(
     `${path}/:code`,
     {
-      config: { role: 'writer' },
+      config: {
+        role: 'writer',
+        described: { bodyOptional: true, answers: { 201: { headers: ['Location'] } } },
+      },
       preValidation: (request, _reply, done) => {
         // No body says as much as an empty one; null is a body, and the wrong one.
         if (request.body === undefined) request.body = {};
@@ -101,7 +104,7 @@ function addKind(app: FastifyInstance, database: Database, kind: CatalogueKind):
   app.get<{ Params: { code: string } }>(
     `${path}/:code`,
     {
-      config: { role: 'reader' },
+      config: { role: 'reader', described: { refusals: [`unknown-${kind}`] } },
       schema: { tags: [tag], summary: `Read a ${kind}`, params, response: { 200: answer } },
     },
     async ({ params: { code }, principal }) => {

@@ -15,12 +15,12 @@ import type { Preview } from '../pipeline/preview.ts';
 import type { Command } from '../stock/commands.ts';
 import { jsonType } from './answers.ts';
 import { type CommandKind, commandKinds } from './commands.ts';
+import { describeBatch, describeCommand } from './describeCommand.ts';
 import { problemFor } from './problems.ts';
 import {
   CommandQuery,
   PostingAnswer,
   PostingParams,
-  ProblemAnswer,
   ReservationAnswer,
   ReservationParams,
 } from './schemas.ts';
@@ -45,7 +45,7 @@ export function addCommandRoutes(app: FastifyInstance, services: CommandServices
     app.post<CommandRequest>(
       kind.path.replace('{id}', `:${kind.target}`),
       {
-        config: { role: 'writer' },
+        config: { role: 'writer', described: describeCommand(kind, answerSchema(kind)) },
         preValidation: (request, _reply, done) => {
           // No body says as much as an empty one; null is a body, and the wrong one.
           if (request.body === undefined) request.body = {};
@@ -58,11 +58,7 @@ export function addCommandRoutes(app: FastifyInstance, services: CommandServices
           querystring: CommandQuery,
           body: kind.schema,
           ...paramsSchema(kind),
-          response: {
-            201: answerSchema(kind),
-            '4xx': ProblemAnswer,
-            '5xx': ProblemAnswer,
-          },
+          response: { 201: answerSchema(kind) },
         },
         attachValidation: true,
       },
@@ -159,7 +155,7 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
   }>(
     '/v1/batches',
     {
-      config: { role: 'writer' },
+      config: { role: 'writer', described: describeBatch(BatchBody) },
       schema: {
         tags: ['Stock commands'],
         summary: 'Send up to 1,000 commands, each by itself',
@@ -167,7 +163,7 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
           'Commands do not wait for each other: one that needs what another brings may be decided before it. Send it when the other is answered.',
         querystring: CommandQuery,
         body: BatchBody,
-        response: { 200: BatchAnswer, '4xx': ProblemAnswer, '5xx': ProblemAnswer },
+        response: { 200: BatchAnswer },
       },
     },
     async (request, reply) => {

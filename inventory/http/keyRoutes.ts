@@ -11,7 +11,7 @@ export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): vo
   app.get<{ Params: { key: string } }>(
     '/v1/idempotency-keys/:key',
     {
-      config: { role: 'reader' },
+      config: { role: 'reader', described: { refusals: ['not-found'] } },
       schema: {
         tags: ['Stock commands'],
         summary: 'What became of a request',

@@ -23,7 +23,7 @@ export function addLockRoutes(
   app.get(
     '/v1/locks',
     {
-      config: { role: 'admin' },
+      config: { role: 'admin', described: { refusals: ['lock-server-unavailable'] } },
       schema: {
         tags: ['Administration'],
         summary: 'List the locks that are held',
@@ -45,7 +45,10 @@ export function addLockRoutes(
   }>(
     '/v1/locks/:resource',
     {
-      config: { role: 'admin' },
+      config: {
+        role: 'admin',
+        described: { bodyOptional: true, refusals: ['not-found', 'lock-server-unavailable'] },
+      },
       preValidation: (request, _reply, done) => {
         if (request.body === undefined) request.body = {};
         done();

@@ -171,7 +171,12 @@ export function addMetrics(app: FastifyInstance, { requests }: Metrics): void {
 export function addMetricsRoute(app: FastifyInstance, metrics: Metrics): void {
   app.get(
     '/metrics',
-    { schema: { tags: ['Operations'], summary: 'Metrics for Prometheus' } },
+    {
+      config: {
+        described: { answers: { 200: { content: { 'text/plain': { type: 'string' } } } } },
+      },
+      schema: { tags: ['Operations'], summary: 'Metrics for Prometheus' },
+    },
     async (_request, reply) => {
       reply.type(metrics.registry.contentType);
       return metrics.registry.metrics();

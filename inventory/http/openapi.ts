@@ -1,13 +1,17 @@
 import swagger from '@fastify/swagger';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
 import { version } from '../version.ts';
+import { components, describeOperation, type Operation } from './describeOperation.ts';
 import { addDocsPage } from './docsPage.ts';
+
+type Paths = Record<string, Record<string, Operation>>;
 
 /** `/openapi.json`, made from the same schemas that validate, and `/docs` to read it. */
 export async function addOpenApi(
   app: FastifyInstance,
   { retentionHours }: { retentionHours: number },
 ): Promise<void> {
+  const routes = new Set<RouteOptions>();
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -28,25 +32,20 @@ kept for ${retentionHours} hours.`,
         { name: 'Administration', description: 'For admins.' },
         { name: 'Operations', description: 'For whoever runs the service.' },
       ],
-      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+      components,
     },
     transform: ({ schema, url, route }) => {
-      const { role } = route.config ?? {};
-      const described = { ...schema };
-      if (role !== undefined) described.security = [{ apiKey: [] }];
-      if (role === 'writer' && route.method === 'POST' && url !== '/v1/batches') {
-        described.headers = {
-          type: 'object',
-          properties: {
-            'idempotency-key': {
-              type: 'string',
-              description:
-                'One per intended effect: 1–255 visible ASCII, quoted (RFC 9651) or bare. `X-Idempotency-Key` is an alias.',
-            },
-          },
-        };
+      routes.add(route);
+      return { schema, url };
+    },
+    transformObject: (document) => {
+      const { paths } = (document as { openapiObject: { paths: Paths } }).openapiObject;
+      for (const route of routes) {
+        const path = route.url.replaceAll(/:(\w+)/g, '{$1}');
+        const operation = paths[path]?.[String(route.method).toLowerCase()];
+        if (operation !== undefined) describeOperation(operation, route);
       }
-      return { schema: described, url };
+      return (document as { openapiObject: object }).openapiObject;
     },
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());

@@ -25,6 +25,7 @@ export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness):
   app.get(
     '/readyz',
     {
+      config: { described: { refusals: ['overloaded', 'database-unavailable'] } },
       schema: {
         tags: ['Operations'],
         summary: 'Whether the service can do its work',

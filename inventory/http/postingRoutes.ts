@@ -25,7 +25,7 @@ export function addPostingRoutes(app: FastifyInstance, { reads }: Database): voi
   app.get<{ Params: { posting: string } }>(
     '/v1/postings/:posting',
     {
-      config: { role: 'reader' },
+      config: { role: 'reader', described: { refusals: ['not-found'] } },
       schema: {
         tags: ['Stock'],
         summary: 'Read a posting',
@@ -44,7 +44,7 @@ export function addPostingRoutes(app: FastifyInstance, { reads }: Database): voi
   app.get<{ Params: { reservation: string } }>(
     '/v1/reservations/:reservation',
     {
-      config: { role: 'reader' },
+      config: { role: 'reader', described: { refusals: ['not-found'] } },
       schema: {
         tags: ['Stock'],
         summary: 'Read a reservation',

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { type Answer, IdempotencyError } from '@onhand/idempotency';
 import type { ErrorObject } from 'ajv';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
+import { Type } from 'typebox';
 import {
   ApiError,
   catalogue,
@@ -14,6 +15,7 @@ import { OverloadedError } from '../pipeline/pipeline.ts';
 import { DatabaseUnavailableError } from '../pipeline/settleBatch.ts';
 import { failureOf } from '../postgres/failures.ts';
 import { problemType } from './answers.ts';
+import type { RouteDescription } from './describeOperation.ts';
 import { faultAt, faultsOf } from './validation.ts';
 
 /** A refusal as it goes out, alone or as one result of a batch. */
@@ -156,11 +158,32 @@ export function codeOf({ status, body }: Pick<Answer, 'status' | 'body'>): strin
   return code !== undefined && code in catalogue ? code : 'other';
 }
 
+const problemPageDescription: RouteDescription = {
+  refusals: ['not-found'],
+  answers: {
+    200: {
+      content: {
+        'application/json': Type.Object({
+          code: Type.Enum(Object.keys(catalogue)),
+          type: Type.String(),
+          status: Type.Integer(),
+          title: Type.String(),
+          explanation: Type.String(),
+          retryable: Type.Boolean({ description: 'The same request may succeed later.' }),
+        }),
+      },
+    },
+  },
+};
+
 /** `/problems/<code>`: what each `type` of a problem document leads to. */
 export function addProblemPages(app: FastifyInstance): void {
   app.get<{ Params: { code: string } }>(
     '/problems/:code',
-    { schema: { tags: ['Operations'], summary: 'What a problem code means' } },
+    {
+      config: { described: problemPageDescription },
+      schema: { tags: ['Operations'], summary: 'What a problem code means' },
+    },
     async ({ params }, reply) => {
       if (!Object.hasOwn(catalogue, params.code)) {
         throw new ApiError('not-found', `There is no problem code ${params.code}.`);

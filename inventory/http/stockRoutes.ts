@@ -13,6 +13,7 @@ import {
 import type { Pair } from '../postgres/lockLevels.ts';
 import { movementJson } from './answers.ts';
 import { decodeCursor, pageLimit, pageOf, uuidOf } from './cursor.ts';
+import type { RouteDescription } from './describeOperation.ts';
 import { Code, DateTime, LevelAnswer, MovementAnswer, page, pageQuery } from './schemas.ts';
 
 interface PageQuery {
@@ -58,11 +59,25 @@ function addLevelList(app: FastifyInstance, { reads }: Database): void {
   );
 }
 
+const levelDescription: RouteDescription = {
+  refusals: ['unknown-warehouse', 'unknown-product'],
+  parameters: [
+    {
+      name: 'If-None-Match',
+      in: 'header',
+      required: false,
+      description: 'ETags that the caller knows, or `*`.',
+      schema: { type: 'string' },
+    },
+  ],
+  answers: { 200: { headers: ['ETag'] }, 304: { headers: ['ETag'] } },
+};
+
 function addLevel(app: FastifyInstance, database: Database): void {
   app.get<{ Params: Pair; Querystring: { at?: string } }>(
     '/v1/stock/:warehouse/:product',
     {
-      config: { role: 'reader' },
+      config: { role: 'reader', described: levelDescription },
       schema: {
         tags: ['Stock'],
         summary: 'Read one level, now or at a time',
