@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.ts';
 import { type CommandKind, commandKinds } from './commands.ts';
 import { problemReference, type RouteDescription } from './describeOperation.ts';
 
-// The rules of `parseKeyValue`. An escape is one character of the key.
+// The rules of `parseKeyValue` and `parseKeyText`. An escape is one character of the key.
 const quotedKey = `"(?:[\\x21\\x23-\\x5b\\x5d-\\x7e]|\\\\["\\\\]){1,${keyLengthMax}}"`;
 const bareKey = `[\\x21\\x23-\\x2b\\x2d-\\x7e]{1,${keyLengthMax}}`;
 
@@ -61,7 +61,9 @@ const batchItem = {
     type: { type: 'string', enum: commandKinds.map(({ type }) => type) },
     idempotencyKey: {
       ...keySchema,
-      description: 'As in the header `Idempotency-Key`; a dry run needs none.',
+      pattern: `^(?!""$)(?:${quotedKey}|[\\x21-\\x7e]{1,${keyLengthMax}})$`,
+      description:
+        'As in the header `Idempotency-Key`, or any of its characters bare; a dry run needs none.',
     },
     reservation: { ...targetSchema, description: 'Its id, for a command on a reservation.' },
     posting: { ...targetSchema, description: 'Its id, for a reversal.' },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { waitFor } from '@onhand/fixtures';
-import { parseKeyValue } from '@onhand/idempotency';
+import { parseKeyText, parseKeyValue } from '@onhand/idempotency';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { listen, startApi, stock } from './testing/api.ts';
@@ -210,11 +210,7 @@ test('a defect is answered as described', async (t) => {
   described('GET /v1/movements', 500, reply);
 });
 
-test('the pattern of the key takes exactly the keys that the service takes', () => {
-  const key = description.paths['/v1/receipts']?.post?.parameters?.find(
-    ({ name }) => name === 'Idempotency-Key',
-  );
-  const matches = new Ajv2020().compile(key?.schema as object);
+const keyText = (() => {
   const unit = fc.oneof(
     fc.constantFrom('"', '\\', ',', ' ', '\\"', '\\\\', 'é', '\u007f'),
     fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 1 }),
@@ -225,27 +221,46 @@ test('the pattern of the key takes exactly the keys that the service takes', () 
     inside,
     long.map(([one, times]) => one.repeat(times)),
   );
-  const field = fc.oneof(
+  return fc.oneof(
     text,
     text.map((each) => `"${each}"`),
   );
-  fc.assert(
-    fc.property(field, (value) => {
-      // HTTP takes the white space around a field away.
-      fc.pre(value === value.trim());
-      assert.equal(matches(value), takes(value));
-    }),
-    { numRuns: 2_000 },
-  );
+})();
+
+test('the pattern of the key takes exactly the keys that the service takes', () => {
+  const { parameters } = description.paths['/v1/receipts']?.post ?? {};
+  const header = parameters?.find(({ name }) => name === 'Idempotency-Key');
+  // HTTP takes the white space around a field away.
+  const fields = keyText.filter((value) => value === value.trim());
+  assertTakesAlike(header?.schema, parseKeyValue, fields);
+  const { requestBody } = description.paths['/v1/batches']?.post ?? {};
+  const body = requestBody?.content['application/json']?.schema as unknown as BatchSchema;
+  const { idempotencyKey } = body.properties.commands.items.properties;
+  assertTakesAlike(idempotencyKey, parseKeyText, keyText);
 });
 
-function takes(field: string): boolean {
-  try {
-    parseKeyValue(field);
-    return true;
-  } catch {
-    return false;
-  }
+interface BatchSchema {
+  properties: { commands: { items: { properties: { idempotencyKey: object } } } };
+}
+
+function assertTakesAlike(
+  schema: unknown,
+  parse: (key: string) => string,
+  keys: fc.Arbitrary<string>,
+): void {
+  const matches = new Ajv2020().compile(schema as object);
+  const takes = (key: string) => {
+    try {
+      parse(key);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  fc.assert(
+    fc.property(keys, (key) => assert.equal(matches(key), takes(key))),
+    { numRuns: 2_000 },
+  );
 }
 
 test('the commands of a batch name their types and need a type and a key', () => {
