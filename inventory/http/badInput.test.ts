@@ -87,6 +87,8 @@ const fields: [what: string, more: Record<string, unknown>, path: string][] = [
   ['metadata that is a list', { metadata: [] }, '$.metadata'],
   ['metadata with a number', { metadata: { a: 1 } }, '$.metadata.a'],
   ['metadata that is nested', { metadata: { a: { b: 'c' } } }, '$.metadata.a'],
+  ['metadata with a number named 0', { metadata: { 0: 1 } }, '$.metadata["0"]'],
+  ['an unknown field named 0', { 0: 'red' }, '$["0"]'],
   ['metadata with a NUL', { metadata: { a: '\u0000' } }, '$.metadata.a'],
   ['metadata beyond 4 KiB', { metadata: { a: 'x'.repeat(4096) } }, '$.metadata'],
   ['an unknown field', { colour: 'red' }, '$.colour'],

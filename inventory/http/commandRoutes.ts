@@ -24,7 +24,7 @@ import {
   ReservationAnswer,
   ReservationParams,
 } from './schemas.ts';
-import { faultAt, faultsOf, validatorCompiler } from './validation.ts';
+import { faultAt, validatorCompiler } from './validation.ts';
 
 export interface CommandServices {
   readonly idempotency: Idempotency;
@@ -254,7 +254,8 @@ function decode({ type, idempotencyKey: _key, ...rest }: Record<string, unknown>
   }
   const { kind, validate } = found;
   const { target, body } = splitTarget(kind, rest);
-  if (!validate(body)) throw validationFailed(faultsOf(validate.errors ?? []));
+  const valid = validate(body);
+  if (valid !== true) throw valid.error;
   return { command: kind.decode(body as never, target), path: pathOf(kind, target), body };
 }
 

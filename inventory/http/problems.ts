@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { type Answer, IdempotencyError } from '@onhand/idempotency';
-import type { ErrorObject } from 'ajv';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import {
@@ -16,7 +15,7 @@ import { DatabaseUnavailableError } from '../pipeline/settleBatch.ts';
 import { failureOf } from '../postgres/failures.ts';
 import { problemType } from './answers.ts';
 import type { RouteDescription } from './describeOperation.ts';
-import { faultAt, faultsOf } from './validation.ts';
+import { faultAt } from './validation.ts';
 
 /** A refusal as it goes out, alone or as one result of a batch. */
 export interface Problem {
@@ -86,11 +85,6 @@ function isUnavailable(error: unknown): boolean {
 }
 
 function describeFastify(error: FastifyError): Description | undefined {
-  if (error.validation !== undefined) {
-    const where = error.validationContext ?? 'body';
-    const root = where === 'body' ? '$' : `$.${where === 'querystring' ? 'query' : where}`;
-    return describe(validationFailed(faultsOf(error.validation as ErrorObject[], root)));
-  }
   switch (error.statusCode) {
     case 413:
       return { code: 'payload-too-large', detail: 'The body is larger than 1 MiB.' };

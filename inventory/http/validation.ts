@@ -1,5 +1,5 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import type { Fault } from '../errors.ts';
+import { Ajv, type ErrorObject } from 'ajv';
+import { type ApiError, type Fault, validationFailed } from '../errors.ts';
 
 // Years that PostgreSQL and JavaScript agree on, in the form of RFC 3339.
 const DATE_TIME =
@@ -33,29 +33,33 @@ function newAjv(coerceTypes: boolean): Ajv {
 const bodies = newAjv(false);
 const parameters = newAjv(true);
 
-/** Fastify's validator compiler: `errorsMax` bounds what one request can make us report. */
+/** Fastify's validator compiler: a validator answers true, or with what it refuses. */
 export function validatorCompiler({
   schema,
-  httpPart,
+  httpPart = 'body',
 }: {
   schema: unknown;
   httpPart?: string;
-}): ValidateFunction {
-  return (httpPart === 'body' || httpPart === undefined ? bodies : parameters).compile(
-    schema as object,
-  );
+}): (value: unknown) => true | { error: ApiError } {
+  const validate = (httpPart === 'body' ? bodies : parameters).compile(schema as object);
+  const root = ROOTS[httpPart] ?? `$.${httpPart}`;
+  return (value) =>
+    validate(value) || { error: validationFailed(faultsOf(validate.errors ?? [], value, root)) };
 }
+
+/** Where the JSON path of a fault starts. */
+const ROOTS: Record<string, string> = { body: '$', querystring: '$.query' };
 
 /** A fault each is enough to correct a request; 2,000 bad lines need not be 2,000 faults. */
 const faultsMax = 50;
 
-/** Ajv's errors as faults. @param root where the value stands, `$` for a body */
-export function faultsOf(errors: readonly ErrorObject[], root = '$'): Fault[] {
+/** Ajv's errors about a value as faults. @param root where the value stands, `$` for a body */
+function faultsOf(errors: readonly ErrorObject[], value: unknown, root: string): Fault[] {
   const faults = new Map<string, Fault>();
   for (const error of errors) {
     if (error.keyword === 'anyOf' || error.keyword === 'oneOf') continue;
     const pointer = pointerOf(error);
-    const fault = faultAt(pointer, detailOf(error), root);
+    const fault = { path: jsonPath(pointer, root, value), pointer, detail: detailOf(error) };
     const key = `${fault.path} ${fault.detail}`;
     if (!faults.has(key)) faults.set(key, fault);
     if (faults.size === faultsMax) break;
@@ -63,7 +67,7 @@ export function faultsOf(errors: readonly ErrorObject[], root = '$'): Fault[] {
   return [...faults.values()];
 }
 
-/** @param pointer a JSON Pointer (RFC 6901) */
+/** @param pointer a JSON Pointer (RFC 6901), whose numbers are indexes */
 export function faultAt(pointer: string, detail: string, root = '$'): Fault {
   return { path: jsonPath(pointer, root), pointer, detail };
 }
@@ -93,13 +97,19 @@ function detailOf({ keyword, params, message }: ErrorObject): string {
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-function jsonPath(pointer: string, root: string): string {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce((path, name) => {
-      if (/^\d+$/.test(name)) return `${path}[${name}]`;
-      return NAME.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
-    }, root);
+/** @param value what the pointer leads into, if it is at hand: into an object a number is a name */
+function jsonPath(pointer: string, root: string, value?: unknown): string {
+  let at = value;
+  let path = root;
+  for (const token of pointer.split('/').slice(1)) {
+    const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
+    path += stepTo(name, at);
+    at = (at as Record<string, unknown> | null | undefined)?.[name];
+  }
+  return path;
+}
+
+function stepTo(name: string, parent: unknown): string {
+  if (/^\d+$/.test(name) && (parent === undefined || Array.isArray(parent))) return `[${name}]`;
+  return NAME.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
 }
