@@ -113,7 +113,7 @@ export const catalogue = {
   'unsupported-media-type': {
     status: 415,
     title: 'The body is not JSON',
-    explanation: 'Send `Content-Type: application/json` and a JSON body in UTF-8.',
+    explanation: 'Send `Content-Type: application/json` and a JSON body in UTF-8, not compressed.',
     retryable: false,
   },
   'idempotency-key-reused': {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { startApi, stock } from './testing/api.ts';
 import { assertFaults, assertProblem, exchange, type Reply } from './testing/caller.ts';
 
@@ -264,6 +265,27 @@ test('a body without a content type is refused with 415', async () => {
   const head = post('', body.length).filter((line) => !line.startsWith('Content-Type'));
   assert.match(await writer.raw(head, body), /^HTTP\/1.1 415 .*"code":"unsupported-media-type"/s);
   await assertNothingHappened();
+});
+
+test('a compressed body is refused with 415, and one that says it is', async () => {
+  const body = JSON.stringify(with_({}));
+  for (const [encoding, bytes] of [
+    ['gzip', gzipSync(body)],
+    ['gzip', body],
+    ['identity, br', body],
+  ] as const) {
+    const headers = { 'content-encoding': encoding, 'idempotency-key': 'k' };
+    const reply = await writer.send('POST', '/v1/receipts', { body: bytes, headers });
+    assertProblem(reply, 'unsupported-media-type');
+    assert.match(reply.body.detail, /Content-Encoding/);
+  }
+  await assertNothingHappened();
+});
+
+test('a body whose encoding is identity is read', async () => {
+  const headers = { 'content-encoding': 'Identity', 'idempotency-key': 'k' };
+  const body = with_({ lines: [{ product: 'X9', quantity: 1 }] });
+  assertProblem(await writer.send('POST', '/v1/receipts', { body, headers }), 'unknown-product');
 });
 
 test('a charset and another case of the content type make no difference', async () => {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import secureJson from 'secure-json-parse';
-import { validationFailed } from '../errors.ts';
+import { ApiError, validationFailed } from '../errors.ts';
 import { inexactness } from './exactJson.ts';
 import { faultAt } from './validation.ts';
 
@@ -18,14 +18,21 @@ export function addJsonBody(app: FastifyInstance): void {
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer', bodyLimit: bodyBytesMax },
-    (_request, body, done) => {
+    (request, body, done) => {
       try {
+        refuseEncoded(request);
         done(null, parseJson(body as Buffer));
       } catch (error) {
         done(error as Error, undefined);
       }
     },
   );
+}
+
+function refuseEncoded({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw new ApiError('unsupported-media-type', 'Send the body without a Content-Encoding.');
 }
 
 function parseJson(body: Buffer): unknown {
