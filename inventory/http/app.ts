@@ -5,7 +5,6 @@ import type { Locks } from '@onhand/lock';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { Type } from 'typebox';
-import { validationFailed } from '../errors.ts';
 import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Database } from '../postgres/database.ts';
@@ -27,8 +26,9 @@ import {
   problemFor,
   sendProblem,
 } from './problems.ts';
+import { headOptions, refuseHeads } from './requestHeads.ts';
 import { addStockRoutes } from './stockRoutes.ts';
-import { faultAt, validatorCompiler } from './validation.ts';
+import { validatorCompiler } from './validation.ts';
 import { addVerifyRoutes } from './verifyRoutes.ts';
 import { writeTogether } from './writeTogether.ts';
 
@@ -53,8 +53,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyBytesMax,
-    // Node would answer a request without Host by a bare 400: `refuseHostless` sends a problem.
-    http: { requireHostHeader: false },
+    http: headOptions,
     // Ids and keys in paths are up to 255 characters.
     routerOptions: { maxParamLength: 1024 },
     genReqId: newRequestId(),
@@ -62,7 +61,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     return503OnClosing: false,
     // What is in flight is answered; connections that only wait are closed.
     forceCloseConnections: 'idle',
-    // Paths that cannot be decoded never reach a route, nor the error handler.
+    // Paths that cannot be decoded never reach a route, nor a hook, nor the error handler.
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemFor(error)),
     clientErrorHandler: answerUnreadable,
   });
@@ -70,7 +69,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   addProblems(app);
   addJsonBody(app);
   addRequestIds(app);
-  refuseHostless(app);
+  refuseHeads(app);
   closeConnectionsWhenStopping(app);
   writeTogether(app);
   addMetrics(app, options.metrics);
@@ -128,15 +127,6 @@ function addRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     done();
-  });
-}
-
-/** HTTP/1.1 requires a Host, and a 400 where there is none (RFC 9112, section 3.2); HTTP/1.0 does not. */
-function refuseHostless(app: FastifyInstance): void {
-  app.addHook('onRequest', ({ raw }, reply, done) => {
-    if (raw.headers.host !== undefined || raw.httpVersion !== '1.1') return done();
-    reply.header('connection', 'close');
-    done(validationFailed([faultAt('/host', 'is required', '$.headers')]));
   });
 }
 

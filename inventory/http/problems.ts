@@ -105,17 +105,12 @@ function describeFastify(error: FastifyError): Description | undefined {
   }
 }
 
-/** Every error leaves as `application/problem+json`: thrown, refused by Fastify, or no route at all. */
+/** Every error leaves as `application/problem+json`: thrown, or refused by Fastify. */
 export function addProblems(app: FastifyInstance): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = problemFor(error);
     if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
     return sendProblem(reply, problem);
-  });
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0] as string;
-    const detail = `There is no ${request.method} ${path}.`;
-    return sendProblem(reply, problemFor(new ApiError('not-found', detail)));
   });
 }
 
