@@ -49,6 +49,7 @@ export interface AppOptions {
 
 /** The HTTP API, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const newId = newRequestId();
   const app = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -56,14 +57,16 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     http: headOptions,
     // Ids and keys in paths are up to 255 characters.
     routerOptions: { maxParamLength: 1024 },
-    genReqId: newRequestId(),
+    genReqId: newId,
     requestIdHeader: false,
     return503OnClosing: false,
     // What is in flight is answered; connections that only wait are closed.
     forceCloseConnections: 'idle',
     // Paths that cannot be decoded never reach a route, nor a hook, nor the error handler.
-    frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemFor(error)),
-    clientErrorHandler: answerUnreadable,
+    frameworkErrors: (error, { id }, reply) => {
+      sendProblem(reply.header('x-request-id', id), problemFor(error));
+    },
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, newId({ headers: {} })),
   });
   app.setValidatorCompiler(validatorCompiler as never);
   addProblems(app);

@@ -33,7 +33,9 @@ for (const [method, path] of missing) {
 test('a path that is no valid encoding is a problem like any other', async () => {
   const { admin } = await api.tenant();
   for (const path of ['/v1/products/%zz', '/v1/products/%ff%fe', '/%']) {
-    assertProblem(await admin.get(path), 'validation-failed');
+    const reply = await admin.get(path, { 'x-request-id': 'abc' });
+    assertProblem(reply, 'validation-failed');
+    assert.equal(reply.headers.get('x-request-id'), 'abc');
   }
 });
 
@@ -63,6 +65,7 @@ for (const [what, bytes] of [
     const answer = await exchange(Number(port), hostname, [bytes]);
     assert.match(answer, /^HTTP\/1.1 400 .*content-type: application\/problem\+json\r\n/is);
     assert.match(answer, /"code":"validation-failed"/);
+    assert.match(answer, /^x-request-id: [\w-]{6,40}\r$/im);
   });
 }
 

@@ -125,7 +125,11 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 }
 
 /** Answers what is no HTTP request: there is no request then, only the socket it came from. */
-export function answerUnreadable(error: Error & { code?: string }, socket: Socket): void {
+export function answerUnreadable(
+  error: Error & { code?: string },
+  socket: Socket,
+  requestId: string,
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const { status, body } = problemFor(
     validationFailed([faultAt('', 'cannot be read as an HTTP request')]),
@@ -133,6 +137,7 @@ export function answerUnreadable(error: Error & { code?: string }, socket: Socke
   const text = JSON.stringify(body);
   const head = [
     `HTTP/1.1 ${status} Bad Request`,
+    `X-Request-Id: ${requestId}`,
     `Content-Type: ${problemType}`,
     `Content-Length: ${Buffer.byteLength(text)}`,
     'Connection: close',
