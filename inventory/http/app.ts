@@ -28,6 +28,7 @@ import {
 } from './problems.ts';
 import { headOptions, refuseHeads } from './requestHeads.ts';
 import { addStockRoutes } from './stockRoutes.ts';
+import { discardUnread, discardUnreadBodies } from './unreadBodies.ts';
 import { validatorCompiler } from './validation.ts';
 import { addVerifyRoutes } from './verifyRoutes.ts';
 import { writeTogether } from './writeTogether.ts';
@@ -63,7 +64,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // What is in flight is answered; connections that only wait are closed.
     forceCloseConnections: 'idle',
     // Paths that cannot be decoded never reach a route, nor a hook, nor the error handler.
-    frameworkErrors: (error, { id }, reply) => {
+    frameworkErrors: (error, { id, raw }, reply) => {
+      discardUnread(raw, reply);
       sendProblem(reply.header('x-request-id', id), problemFor(error));
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket, newId({ headers: {} })),
@@ -75,6 +77,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   refuseHeads(app);
   closeConnectionsWhenStopping(app);
   writeTogether(app);
+  discardUnreadBodies(app);
   addMetrics(app, options.metrics);
   addAuthentication(app, options.findPrincipal);
   if (options.rateLimitPerSecond > 0) await addRateLimit(app, options.rateLimitPerSecond);

@@ -36,7 +36,7 @@ export interface Reply {
 }
 
 export interface Sent {
-  /** A string or bytes go out as they are, anything else as JSON; undefined: no body at all. */
+  /** A string or bytes go out as they are, a stream in chunks, anything else as JSON; undefined: no body at all. */
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
 }
@@ -61,10 +61,13 @@ export class Caller {
     if (this.secret !== undefined) all.authorization ??= `Bearer ${this.secret}`;
     if (body !== undefined) all['content-type'] ??= 'application/json';
     const payload =
-      body === undefined || typeof body === 'string' || body instanceof Uint8Array
+      body === undefined ||
+      typeof body === 'string' ||
+      body instanceof Uint8Array ||
+      body instanceof ReadableStream
         ? body
         : JSON.stringify(body);
-    const init: RequestInit = { method, headers: all, redirect: 'manual' };
+    const init: RequestInit = { method, headers: all, redirect: 'manual', duplex: 'half' };
     if (payload !== undefined) init.body = payload as NonNullable<RequestInit['body']>;
     const response = await fetch(`${this.url}${path}`, init);
     const text = await response.text();
