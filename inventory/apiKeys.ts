@@ -7,7 +7,7 @@ import { openDatabase } from './postgres/database.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
 import { hasCluster, runningPostgresUrl } from './runtime/runningPostgres.ts';
-import { reasonOf, StartError } from './runtime/startError.ts';
+import { reasonOf, StartError, withoutDatabase } from './runtime/startError.ts';
 import { readSettings, type Settings, SettingsError } from './settings.ts';
 
 /**
@@ -177,10 +177,14 @@ async function reasonNotToConnect(url: string): Promise<string | undefined> {
 
 /** Keys may be made before the first start of a service: the schema is made as it would make it. */
 async function withPool<T>(url: string, use: (pool: pg.Pool) => Promise<T>): Promise<T> {
-  await migrate(url);
+  await migrate(url).catch((error) => {
+    throw withoutDatabase(error);
+  });
   const database = openDatabase({ url, connections: 2 });
   try {
     return await use(database.reads);
+  } catch (error) {
+    throw withoutDatabase(error);
   } finally {
     await database.close();
   }

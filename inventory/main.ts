@@ -1,13 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { type Logger, pino } from 'pino';
 import { sha256 } from './http/authentication.ts';
+import { keptApiKey } from './keptApiKey.ts';
 import { ensureApiKey } from './postgres/apiKeys.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startChildRedis } from './runtime/childRedis.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
-import { reasonOf, StartError } from './runtime/startError.ts';
+import { reasonOf, StartError, withoutDatabase } from './runtime/startError.ts';
 import { createService, type Service } from './service.ts';
 import { readSettings, type Settings, SettingsError } from './settings.ts';
 
@@ -65,17 +63,6 @@ async function startBacking(settings: Settings, logger: Logger): Promise<Backing
   }
 }
 
-/** The admin key of tenant `demo`: the one given, else one that is made once and kept. */
-function apiKeyOf(settings: Settings): string {
-  if (settings.apiKey !== undefined) return settings.apiKey;
-  const file = path.join(settings.dataDir, 'api-key');
-  if (existsSync(file)) return readFileSync(file, 'utf8').trim();
-  const key = `onhand_${randomBytes(24).toString('base64url')}`;
-  mkdirSync(settings.dataDir, { recursive: true });
-  writeFileSync(file, `${key}\n`, { mode: 0o600 });
-  return key;
-}
-
 async function start(): Promise<void> {
   const settings = readSettings(process.env);
   const logger = pino(
@@ -86,22 +73,23 @@ async function start(): Promise<void> {
   let service: Service | undefined;
   try {
     await migrateOrExplain(backing.databaseUrl);
+    const apiKey = settings.apiKey ?? keptApiKey(settings.dataDir);
     service = await createService(settings, backing, logger);
-    const apiKey = apiKeyOf(settings);
-    const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
-    if (!(await ensureApiKey(service.database.writes, admin, sha256(apiKey)))) {
-      throw new StartError(
-        'ONHAND_API_KEY is the key of another name or tenant: set one of its own',
-      );
-    }
+    await ensureAdmin(service, apiKey);
     const url = await listen(service, settings);
     sayReady(url, apiKey, settings, backing);
     stopOnSignals(service, backing, settings, logger);
   } catch (error) {
     await service?.stop();
     await backing.stop();
-    throw error;
+    throw withoutDatabase(error);
   }
+}
+
+async function ensureAdmin({ database }: Service, apiKey: string): Promise<void> {
+  const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
+  if (await ensureApiKey(database.writes, admin, sha256(apiKey))) return;
+  throw new StartError('ONHAND_API_KEY is the key of another name or tenant: set one of its own');
 }
 
 async function migrateOrExplain(databaseUrl: string): Promise<void> {
@@ -146,6 +134,9 @@ function sayReady(url: string, apiKey: string, settings: Settings, backing: Back
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
+/** Ctrl-C reaches this process from the terminal, and once more from npm: that is one signal. */
+const sameSignalMs = 500;
+
 /**
  * Stops gracefully on SIGTERM and SIGINT, within `stopTimeoutMs`; a second signal stops at once.
  * Nothing is lost either way: what was not answered was not promised.
@@ -156,10 +147,13 @@ function stopOnSignals(
   settings: Settings,
   logger: Logger,
 ): void {
-  let stopping = false;
+  let stoppingSince: number | undefined;
   const stop = (why: string, code: number) => {
-    if (stopping) process.exit(1);
-    stopping = true;
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince > sameSignalMs) process.exit(1);
+      return;
+    }
+    stoppingSince = performance.now();
     logger.info(`stopping: ${why}`);
     setTimeout(() => {
       logger.error(`not stopped after ${settings.stopTimeoutMs} ms: ending at once`);

@@ -89,6 +89,43 @@ test('a schema that is newer than the code stops the start with one line', async
   await refuses(t, env, /^onhand: the database is newer than this release: .*999999_of_tomorrow/);
 });
 
+test('a database that is not in UTF-8 stops the start with one line', async (t) => {
+  const { url, name } = await createTestDatabase(t);
+  const session = await openSession(t, url);
+  const latin = `${name}_latin`;
+  await session.query(`CREATE DATABASE ${latin} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`);
+  try {
+    const env = { DATABASE_URL: url.replace(name, latin), LOG_LEVEL: 'warn' };
+    await refuses(t, env, /^onhand: the database has the encoding LATIN1/);
+  } finally {
+    await session.query(`DROP DATABASE ${latin}`);
+  }
+});
+
+test('a database that another one took the place of is not ready', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const service = await startService(t, { env: { DATABASE_URL: url, LOG_LEVEL: 'silent' } });
+  const session = await openSession(t, url);
+  await session.query('DROP TABLE schema_migrations');
+  assert.equal((await fetch(`${service.url}/readyz`)).status, 503);
+});
+
+test('what the database refuses after the migrations is one line as well', async (t) => {
+  const { url, name } = await createTestDatabase(t);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'error' };
+  await (await startService(t, { env })).stop();
+  const session = await openSession(t, url);
+  await session.query(`CREATE ROLE ${name} LOGIN; GRANT ALL ON SCHEMA public TO ${name};
+    GRANT ALL ON schema_migrations TO ${name}`);
+  try {
+    const DATABASE_URL = url.replace('//onhand', `//${name}`);
+    const line = /^onhand: the database cannot be used: permission denied for table/;
+    await refuses(t, { ...env, DATABASE_URL }, line);
+  } finally {
+    await session.query(`DROP OWNED BY ${name}; DROP ROLE ${name}`);
+  }
+});
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -53,6 +53,9 @@ function pattern(
   return { default: undefined, ...at, read };
 }
 
+/** What can be an API key: too long to be guessed, and safe in a header. */
+export const API_KEY = /^[\x21-\x7e]{16,200}$/;
+
 /** Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.) */
 function format(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ' ');
@@ -83,7 +86,7 @@ const OPTIONAL = {
     name: 'ONHAND_API_KEY',
     unit: 'text',
     bounds: '16 to 200 visible ASCII characters',
-    matches: /^[\x21-\x7e]{16,200}$/,
+    matches: API_KEY,
     isSecret: true,
     description: 'Admin key to ensure for tenant `demo`. Not set: one is made, stored and printed.',
   }),

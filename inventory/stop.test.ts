@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import net from 'node:net';
+import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   createTestDatabase,
+  environment,
   startService,
   startTestRedis,
   type TestService,
@@ -10,6 +16,7 @@ import {
 } from '@onhand/fixtures';
 import { createClient } from '@redis/client';
 import type pg from 'pg';
+import { processIdentity } from './runtime/processes.ts';
 import { apiClient, openStock, tally } from './testing/apiClient.ts';
 import { openSession, quantities, waitingSessions } from './testing/pipelineRig.ts';
 import { Traffic } from './testing/traffic.ts';
@@ -103,8 +110,72 @@ test('a stop that cannot finish ends at its time-out', async (t) => {
 test('a second signal ends a stop at once', async (t) => {
   await stopWithStuckCommand(t, { ONHAND_STOP_TIMEOUT_MS: '600000' }, async ({ url, pid }) => {
     await waitFor('it is stopping', () => isClosed(url));
+    // Not one that Ctrl-C sends twice.
+    await delay(600);
     process.kill(pid, 'SIGINT');
   });
+});
+
+test('a signal that comes twice at once, as Ctrl-C under npm does, is one', async (t) => {
+  const { service, client, session } = await startOne(t);
+  await openStock(client, ['W1'], ['A'], 1);
+  await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const reply = client.post('/v1/receipts', 'late', receipt);
+  await waitFor('it waits for the row', async () => (await waitingSessions(session)) === 1);
+  process.kill(service.pid, 'SIGINT');
+  process.kill(service.pid, 'SIGTERM');
+  await waitFor('it is stopping', () => isClosed(service.url));
+  const stopped = service.stop();
+  await session.query('COMMIT');
+  assert.equal((await reply).status, 201);
+  assert.equal(await stopped, 0, service.output());
+});
+
+test('a connection that says nothing, or not all of its request, holds no stop up', async (t) => {
+  const { service } = await startOne(t);
+  const { hostname, port } = new URL(service.url);
+  for (const text of ['', 'GET /healthz HTT']) {
+    const socket = net.connect(Number(port), hostname);
+    socket.on('error', () => {});
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+    socket.write(text);
+  }
+  assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
+  const before = performance.now();
+  assert.equal(await service.stop(), 0, service.output());
+  // Far below the time-out of a stop.
+  assert.ok(performance.now() - before < 5_000);
+});
+
+test('SIGTERM to npm start stops the service in order', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const env = { ...environment, PORT: '0', DATABASE_URL: url, LOG_LEVEL: 'info' };
+  const own = { ONHAND_API_KEY: 'a-key-of-this-test' };
+  const npm = spawn('npm', ['start'], {
+    cwd: path.resolve(import.meta.dirname, '..'),
+    env: { ...env, ...own },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  t.after(() => {
+    // All that is left of its group, if anything is.
+    if (npm.pid !== undefined && processIdentity(npm.pid) !== undefined)
+      process.kill(-npm.pid, 'SIGKILL');
+  });
+  let output = '';
+  for (const stream of [npm.stdout, npm.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk;
+    });
+  }
+  // The pipes close when the last process that has them is gone, the service too.
+  const closed = once(npm, 'close');
+  await waitFor('it listens', () => /listening on http/.test(output), 60_000);
+  npm.kill('SIGTERM');
+  await closed;
+  assert.match(output, /stopping: SIGTERM/);
+  assert.ok(await isClosed(/listening on (http:\S+)/.exec(output)?.[1] as string));
 });
 
 async function stopWithStuckCommand(

@@ -226,6 +226,14 @@ describe('npm run replay with a service of its own', () => {
     assert.deepEqual(readdirSync(TMPDIR), []);
   });
 
+  test('says why its service does not start, and leaves nothing behind', async (t) => {
+    const env = { TMPDIR: makeTestFolder(t), ONHAND_QUEUE_WAIT_MS: 'soon' };
+    const run = runReplayCommand(t, ['--orders', writeOrders(t, ordersCsv(20))], env);
+    assert.equal(await run.ended, 1);
+    assert.match(run.output(), /ONHAND_QUEUE_WAIT_MS must .*"soon"/);
+    assert.deepEqual(readdirSync(env.TMPDIR), []);
+  });
+
   test('a wrong command line ends with 2 and the usage', async (t) => {
     const run = runReplayCommand(t, ['--rate', '5']);
     assert.equal(await run.ended, 2);

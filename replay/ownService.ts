@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -85,7 +85,8 @@ export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnServic
 /** Of Node in the start script: what bounds the memory there must bound it here. */
 function startArguments(): string[] {
   const { scripts } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-  return (scripts.start as string).split(' ').slice(1);
+  const words = (scripts.start as string).split(' ');
+  return words.slice(words.indexOf('node') + 1);
 }
 
 /** PostgreSQL may run as another user, who only has to pass through. */
@@ -98,7 +99,8 @@ function makeDataDir(): string {
 /** The database folder is a link where its user cannot enter the data directory. */
 function removeDataDir(dataDir: string): void {
   const database = path.join(dataDir, 'postgres');
-  rmSync(realpathSync(database), { recursive: true, force: true });
+  // There is none with DATABASE_URL, nor before a start came that far.
+  if (existsSync(database)) rmSync(realpathSync(database), { recursive: true, force: true });
   rmSync(dataDir, { recursive: true, force: true });
 }
 

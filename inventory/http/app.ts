@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import type { Idempotency } from '@onhand/idempotency';
 import type { Locks } from '@onhand/lock';
@@ -142,8 +143,20 @@ function addRequestIds(app: FastifyInstance): void {
  */
 function closeConnectionsWhenStopping(app: FastifyInstance): void {
   let stopping = false;
+  // Node counts a connection as idle only when it has answered a request: one that was opened ahead,
+  // as browsers and load balancers do, would hold up every stop until its time-out.
+  const silent = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    if (silent.size > 0) silent.delete(raw.socket);
+    done();
+  });
   app.addHook('preClose', (done) => {
     stopping = true;
+    for (const socket of silent) socket.destroy();
     done();
   });
   app.addHook('onSend', (_request, reply, _payload, done) => {

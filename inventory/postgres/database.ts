@@ -50,6 +50,8 @@ const idleInTransactionTimeoutMs = 4_000;
 const queryTimeoutMs = 12_000;
 
 const sessionOptions = [
+  // What a statement by itself runs in; a role or a database may have another default.
+  'default_transaction_isolation=read\\ committed',
   `statement_timeout=${statementTimeoutMs}`,
   `lock_timeout=${lockTimeoutMs}`,
   `idle_in_transaction_session_timeout=${idleInTransactionTimeoutMs}`,

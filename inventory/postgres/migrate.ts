@@ -85,6 +85,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     await client.connect();
     try {
       await client.query(sessionSettings);
+      await refuseEncoding(client);
       await takeTurn(client, waitMs);
       await client.query(`
         CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -102,6 +103,16 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   } catch (error) {
     throw inWords(error);
   }
+}
+
+/** Names and notes are Unicode: with another encoding some would be refused, one by one, as our defect. */
+async function refuseEncoding(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>('SHOW server_encoding');
+  const encoding = rows[0]?.server_encoding;
+  if (encoding === 'UTF8') return;
+  throw new MigrationError(
+    `the database has the encoding ${encoding}: make one with ENCODING 'UTF8' (TEMPLATE template0)`,
+  );
 }
 
 /** Says in words what `pg` says of a connection, or an answer, that did not come in time. */
@@ -143,12 +154,14 @@ async function leave(client: pg.Client, waitMs: number): Promise<void> {
 /** Whether the database has exactly the migrations of this code. */
 export async function isMigrated(pool: pg.Pool): Promise<boolean> {
   const migrations = await ownMigrations();
-  const { rows } = await pool.query<Applied>(
-    'SELECT version, name, checksum FROM schema_migrations ORDER BY version',
-  );
   try {
+    const { rows } = await pool.query<Applied>(
+      'SELECT version, name, checksum FROM schema_migrations ORDER BY version',
+    );
     return pendingOf(migrations, rows).length === 0;
   } catch (error) {
+    // No such table: somebody has put another database in its place.
+    if (sqlState(error) === '42P01') return false;
     // Newer or other migrations than this code's, after a later release has started.
     if (error instanceof MigrationError) return false;
     throw error;

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { createFile } from './createFile.ts';
 import { processIdentity } from './processes.ts';
-import { reasonOf, StartError } from './startError.ts';
+import { StartError } from './startError.ts';
 
 /** Who holds the data directory. The identity tells the holder from a later owner of its pid. */
 interface Holder {
@@ -26,36 +27,12 @@ export function claimDataDir(dataDir: string): () => void {
   const file = path.join(dataDir, 'service.pid');
   const own = JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) ?? '' });
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    if (create(file, own)) return () => release(file, own);
+    if (createFile(file, own)) return () => release(file, own);
     const found = read(file);
     refuseWhenLive(dataDir, found);
     if (found !== undefined) discard(file, found);
   }
   throw new StartError(`the data directory ${dataDir} is being claimed by another service`);
-}
-
-/** A link appears with its content, so nobody reads a claim that is still being written. */
-function create(file: string, own: string): boolean {
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    writeFileSync(draft, own, { mode: 0o600 });
-    return linkTo(file, draft);
-  } catch (error) {
-    const dir = path.dirname(file);
-    throw new StartError(`cannot write to the data directory ${dir}: ${reasonOf(error)}`);
-  }
-}
-
-function linkTo(file: string, draft: string): boolean {
-  try {
-    linkSync(draft, file);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }
 
 function read(file: string): string | undefined {

@@ -27,6 +27,16 @@ const WORDS: Record<string, string> = {
 };
 
 /**
+ * A failure of the database at a start, in one line. What has no code is a defect of ours, and keeps its
+ * stack.
+ */
+export function withoutDatabase(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof StartError || typeof code !== 'string') return error;
+  return new StartError(`the database cannot be used: ${reasonOf(error)}`, { cause: error });
+}
+
+/**
  * What an operator needs of an I/O error: its code in words, else its message.
  *
  * A connection that failed on every address of a host comes as one AggregateError without a message.
