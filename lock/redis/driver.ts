@@ -32,7 +32,6 @@ class RedisDriver implements LockDriver {
   readonly #connection: RedisConnection;
   readonly #context: DriverContext;
   readonly #listening = new Map<string, Promise<boolean>>();
-  readonly #heard = new Set<string>();
   readonly partition?: (keys: readonly string[]) => string[][];
 
   constructor(connection: RedisConnection, context: DriverContext) {
@@ -43,7 +42,7 @@ class RedisDriver implements LockDriver {
 
   async acquire(claim: Claim, wait: boolean): Promise<Attempt> {
     const domain = this.#domain(claim.keys);
-    const queued = wait && this.#heard.has(domain);
+    const queued = wait && this.#hears(domain);
     const reply = await this.#acquire(domain, claim, queued);
     if (reply > 0) return { granted: true, token: reply };
     return { granted: false, retryMs: -1 - reply, queued };
@@ -51,7 +50,7 @@ class RedisDriver implements LockDriver {
 
   listen(keys: readonly string[]): Promise<boolean> {
     const domain = this.#domain(keys);
-    if (this.#heard.has(domain)) return Promise.resolve(true);
+    if (this.#hears(domain)) return Promise.resolve(true);
     const listening = this.#listening.get(domain) ?? this.#subscribe(domain);
     this.#listening.set(domain, listening);
     return listening;
@@ -114,21 +113,29 @@ class RedisDriver implements LockDriver {
   }
 
   async #subscribe(domain: string): Promise<boolean> {
-    const channel = `${domain}wake:${this.#context.client}`;
     try {
-      await this.#connection.subscribe(channel, (message) => this.#heardOf(message));
-      this.#heard.add(domain);
+      await this.#connection.subscribe(this.#channel(domain), this.#heardOf);
     } catch {
       // The next to ask tries again.
     }
     this.#listening.delete(domain);
-    return this.#heard.has(domain);
+    return this.#hears(domain);
   }
 
-  #heardOf(message: string): void {
+  /** One that cannot be woken must not queue: everybody would pass it. */
+  #hears(domain: string): boolean {
+    return this.#connection.hears(this.#channel(domain));
+  }
+
+  #channel(domain: string): string {
+    return `${domain}wake:${this.#context.client}`;
+  }
+
+  /** One function for all subscriptions: of the same, a client keeps one. */
+  readonly #heardOf = (message: string): void => {
     const space = message.lastIndexOf(' ');
     this.#context.onGrant(message.slice(0, space), Number(message.slice(space + 1)));
-  }
+  };
 
   /** What stands before the names of the queues that these keys share; in their slot. */
   #domain(keys: readonly string[]): string {

@@ -5,6 +5,7 @@ import { type Ending, whenEnded } from './ending.ts';
 /** What ioredis clients, alone and of a cluster, have in common. */
 export interface IoredisClient extends Ending {
   readonly isCluster: boolean;
+  readonly status: string;
   // biome-ignore lint/suspicious/noExplicitAny: ioredis declares it with many overloads
   call(...command: any[]): Promise<any>;
 }
@@ -27,6 +28,7 @@ interface Cluster extends IoredisClient {
 }
 
 interface Subscriber {
+  readonly status: string;
   on(event: 'smessage', listener: (channel: string, message: string) => void): unknown;
   on(event: 'error' | 'connect', listener: () => void): unknown;
   ssubscribe(channel: string): Promise<unknown>;
@@ -54,9 +56,23 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
   const listeners = new Map<string, (message: string) => void>();
   let subscriber: Subscriber | undefined;
   let forget: (() => void) | undefined;
+  let closed = false;
+  /** What `subscriber` is subscribed to. */
+  const channels = new Set<string>();
   /** What this turn's commands are written together on. */
   let corked: NonNullable<Single['stream']> | undefined;
   let gathered = 0;
+
+  /** The subscriber, or another one where it has ended: that one would never come back. */
+  function opened(): Subscriber {
+    if (closed || client.status === 'end') throw new Error('the Redis client is closed');
+    if (subscriber === undefined || subscriber.status === 'end') {
+      forget?.();
+      channels.clear();
+      subscriber = open();
+    }
+    return subscriber;
+  }
 
   function open(): Subscriber {
     const own = client.isCluster
@@ -111,15 +127,20 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
       return client.call(...command);
     },
     async subscribe(channel, listener) {
-      subscriber ??= open();
+      const own = opened();
       listeners.set(channel, listener);
-      await subscriber.ssubscribe(channel);
+      await own.ssubscribe(channel);
+      if (own === subscriber) channels.add(channel);
     },
+    // Ready again when it has reconnected; it subscribes at that moment.
+    hears: (channel) => subscriber?.status === 'ready' && channels.has(channel),
     async nodes() {
       const nodes = client.isCluster ? (client as Cluster).nodes('master') : [client];
       return nodes.map((node) => (command: string[]) => node.call(...command));
     },
     async close() {
+      closed = true;
+      channels.clear();
       forget?.();
       subscriber?.disconnect();
     },

@@ -17,6 +17,7 @@ export interface NodeRedisClient {
 }
 
 interface Single extends Ending {
+  readonly isOpen: boolean;
   readonly isReady: boolean;
   sendCommand(command: string[], options: typeof unbounded): Promise<unknown>;
   duplicate(): Subscriber;
@@ -24,6 +25,7 @@ interface Single extends Ending {
 
 interface Subscriber {
   readonly isOpen: boolean;
+  readonly isReady: boolean;
   on(event: 'error', listener: () => void): unknown;
   connect(): Promise<unknown>;
   sSubscribe: Subscribe;
@@ -66,19 +68,24 @@ function singleConnection(client: Single): RedisConnection {
   let subscriber: Promise<Subscriber> | undefined;
   let own: Subscriber | undefined;
   let forget: (() => void) | undefined;
+  let closed = false;
+  /** What `own` is subscribed to. */
+  const channels = new Set<string>();
 
   async function open(): Promise<Subscriber> {
     const made = client.duplicate();
     own = made;
     // It reconnects and subscribes again by itself; until then waiters poll.
-    made.on('error', () => {});
+    made.on('error', () => {
+      // One that gave up would take a subscription and never answer it.
+      if (!made.isOpen) drop(made);
+    });
     // With the caller's client goes ours, which would try to reconnect for ever.
-    forget = whenEnded(client, destroy);
+    forget = whenEnded(client, () => drop(made));
     try {
       await made.connect();
     } catch (error) {
-      subscriber = undefined;
-      destroy();
+      drop(made);
       throw error;
     }
     // Being woken is no reason to keep a process alive: waiting has timers that do.
@@ -86,33 +93,47 @@ function singleConnection(client: Single): RedisConnection {
     return made;
   }
 
-  /** Also while it connects, which may take for ever. */
-  function destroy(): void {
+  /** Also while it connects, which may take for ever. The next subscription opens another. */
+  function drop(made: Subscriber | undefined): void {
+    if (made === undefined || made !== own) return;
+    own = undefined;
+    subscriber = undefined;
+    channels.clear();
     forget?.();
-    if (own?.isOpen) own.destroy();
+    if (made.isOpen) made.destroy();
   }
 
   return {
     cluster: false,
     send: (_routeKey, command) => send(command),
     async subscribe(channel, listener) {
+      if (closed || !client.isOpen) throw new Error('the Redis client is closed');
       subscriber ??= open();
-      await (await subscriber).sSubscribe(channel, listener);
+      const made = await subscriber;
+      await made.sSubscribe(channel, listener);
+      if (made === own) channels.add(channel);
     },
+    // Ready again when it has reconnected and subscribed.
+    hears: (channel) => own?.isReady === true && channels.has(channel),
     nodes: async () => [send],
-    close: async () => destroy(),
+    async close() {
+      closed = true;
+      drop(own);
+    },
   };
 }
 
 function clusterConnection(client: Cluster): RedisConnection {
-  const channels: string[] = [];
+  const channels = new Set<string>();
   return {
     cluster: true,
     send: (routeKey, command) => client.sendCommand(routeKey, false, command, unbounded),
     async subscribe(channel, listener) {
       await client.sSubscribe(channel, listener);
-      channels.push(channel);
+      channels.add(channel);
     },
+    // The client keeps to it that they are listened on.
+    hears: (channel) => channels.has(channel),
     nodes: () =>
       Promise.all(
         client.masters.map(async (node): Promise<Send> => {
@@ -127,15 +148,17 @@ function clusterConnection(client: Cluster): RedisConnection {
 }
 
 function sentinelConnection(client: Sentinel): RedisConnection {
-  const channels: string[] = [];
+  const channels = new Set<string>();
   const send: Send = (command) => client.sendCommand(false, command, unbounded);
   return {
     cluster: false,
     send: (_routeKey, command) => send(command),
     async subscribe(channel, listener) {
       await client.sSubscribe(channel, listener);
-      channels.push(channel);
+      channels.add(channel);
     },
+    // The client keeps to it that they are listened on.
+    hears: (channel) => channels.has(channel),
     nodes: async () => [send],
     async close() {
       for (const channel of channels) await client.sUnsubscribe([channel]).catch(() => {});
