@@ -46,7 +46,8 @@ export class Session {
   readonly prefix: string;
   readonly #breaker: Breaker;
   readonly #client: string;
-  readonly #waiting = new Map<string, Ticket>();
+  /** By owner; one with a name may wait several times. */
+  readonly #waiting = new Map<string, Set<Ticket>>();
   readonly #listening = new WeakSet<Promise<boolean>>();
   #serial = 0;
   #closed = false;
@@ -100,7 +101,7 @@ export class Session {
     if (this.#closed) throw this.#closedError(claim);
     const askedAt = performance.now();
     const ticket: Ticket = { patience, granted: undefined, queued: false };
-    this.#waiting.set(claim.owner, ticket);
+    this.#enter(claim.owner, ticket);
     try {
       let attempt = await this.#attempt(claim, patience.leftMs() > 0);
       if (attempt.granted) return this.#granted(claim, attempt.token, askedAt);
@@ -110,6 +111,7 @@ export class Session {
           if (!attempt.queued) this.#listen(claim);
           await patience.sleep(pauseMs(attempt));
         }
+        if (this.#closed) throw this.#closedError(claim);
         const pushed = ticket.granted;
         // With one owner another call may have been meant, which asked for another lease.
         if (pushed !== undefined && claim.sending === undefined && isFresh(claim, askedAt)) {
@@ -117,7 +119,6 @@ export class Session {
         }
         if (pushed === undefined && patience.leftMs() === 0) {
           if (ticket.queued) void this.giveBack(claim, true);
-          if (this.#closed) throw this.#closedError(claim);
           return undefined;
         }
         ticket.granted = undefined;
@@ -129,7 +130,7 @@ export class Session {
       if (ticket.queued) void this.giveBack(claim, true);
       throw error;
     } finally {
-      if (this.#waiting.get(claim.owner) === ticket) this.#waiting.delete(claim.owner);
+      this.#leave(claim.owner, ticket);
     }
   }
 
@@ -177,7 +178,7 @@ export class Session {
   /** Ends all waiting, and then what the driver opened. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { patience } of this.#waiting.values()) patience.end();
+    for (const { patience } of this.#tickets()) patience.end();
     await this.driver.close();
   }
 
@@ -200,12 +201,29 @@ export class Session {
     this.#listening.add(listening);
     void listening.then((ready) => {
       if (!ready) return;
-      for (const { queued, patience } of this.#waiting.values()) if (!queued) patience.wake();
+      for (const { queued, patience } of this.#tickets()) if (!queued) patience.wake();
     });
   }
 
+  #enter(owner: string, ticket: Ticket): void {
+    const others = this.#waiting.get(owner);
+    if (others) others.add(ticket);
+    else this.#waiting.set(owner, new Set([ticket]));
+  }
+
+  #leave(owner: string, ticket: Ticket): void {
+    const tickets = this.#waiting.get(owner);
+    tickets?.delete(ticket);
+    if (tickets?.size === 0) this.#waiting.delete(owner);
+  }
+
+  *#tickets(): Iterable<Ticket> {
+    for (const tickets of this.#waiting.values()) yield* tickets;
+  }
+
   #woken(owner: string, token: number): void {
-    const ticket = this.#waiting.get(owner);
+    // Of several the latest, as if it alone had asked; the others' polls find the grant.
+    const ticket = [...(this.#waiting.get(owner) ?? [])].at(-1);
     if (!ticket) return;
     ticket.granted = token;
     ticket.patience.wake();

@@ -7,7 +7,15 @@ import type { Claim } from './driver.ts';
 import { startRedis } from './fixtures/redis.ts';
 import { redisOfFile } from './fixtures/redisOfFile.ts';
 import { waitersOf } from './fixtures/waiters.ts';
-import { createLocks, type DriverFactory, LockLost, redisDriver } from './index.ts';
+import {
+  createLocks,
+  type DriverFactory,
+  LockAborted,
+  LockLost,
+  type Locks,
+  memoryDriver,
+  redisDriver,
+} from './index.ts';
 
 const redis = redisOfFile();
 
@@ -96,6 +104,29 @@ test('two calls of one owner that wait each believe in no more than the lease th
   assert.ok(lease.remainingMs() <= remainingMs + 5, `${lease.remainingMs()} of ${remainingMs}`);
   await Promise.all([(await second).release(), (await first).release()]);
   await Promise.all([locks.close(), other.close()]);
+});
+
+test('a wait that is told of its grant while the locks close ends without it', async () => {
+  const driver = memoryDriver();
+  const locks: Locks = createLocks({
+    driver: (context) =>
+      driver({
+        ...context,
+        onGrant(owner, token) {
+          context.onGrant(owner, token);
+          void locks.close();
+        },
+      }),
+  });
+  const other = createLocks({ driver });
+  const held = await other.acquire(['k'], { leaseMs: 60_000 });
+  const waiting = locks.acquire(['k'], { owner: 'me', leaseMs: 60_000, waitMs: 30_000 });
+  await waitersOf(other, 'k', 1);
+  const refused = assert.rejects(waiting, LockAborted);
+  await held.release();
+  await refused;
+  await (await other.acquire(['k'], { waitMs: 10_000 })).release();
+  await other.close();
 });
 
 test('a waiter that listens but asks no more is passed over when it counts as dead', async () => {
