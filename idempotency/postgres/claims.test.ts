@@ -64,4 +64,20 @@ describe('claims in PostgreSQL', () => {
     });
     assert.deepEqual(await store.claim(claim, leaseMs), { state: 'completed', record });
   });
+
+  test('renewing tells of what it can when one of its statements fails, and fails with all', async () => {
+    let fails = (_params: unknown[]) => false;
+    const store = postgresClaims(async (sql, params) => {
+      if (fails(params)) throw new Error('canceling statement due to statement timeout');
+      return query(sql, params);
+    });
+    // One more than goes in one statement.
+    const claims = Array.from({ length: 501 }, () => claimOf(newKey()));
+    await Promise.all(claims.map((claim) => store.claim(claim, 60_000)));
+    fails = ([scopes]) => (scopes as string[]).length === 500;
+    const held = await store.renew(claims, 60_000);
+    assert.deepEqual(held, [...Array.from({ length: 500 }, () => undefined), true]);
+    fails = () => true;
+    await assert.rejects(store.renew(claims, 60_000), /statement timeout/);
+  });
 });

@@ -1,5 +1,6 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
+import { partialRenewal } from '../claims/partial-renewal.ts';
 import { decodeRecord, encodeRecord, UnreadableAnswer } from '../redis/value.ts';
 import {
   claimSql,
@@ -92,9 +93,9 @@ class Store implements PostgresClaims {
     return this.releases.add({ ...claim, leaseMs: 0, answer: null });
   }
 
-  renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]> {
+  renew(claims: readonly Claim[], leaseMs: number): Promise<(boolean | undefined)[]> {
     const renewals = claims.map((claim) => ({ ...claim, leaseMs, answer: null }));
-    return Promise.all(renewals.map((renewal) => this.settlements.add(renewal)));
+    return partialRenewal(renewals.map((renewal) => this.settlements.add(renewal)));
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {

@@ -145,6 +145,28 @@ test('settling tells of keys of several scopes, free, held by others or of anoth
   await store.close();
 });
 
+test('renewing tells of what it can when a server of the cluster is gone, and fails with all', async () => {
+  const gone = new Set<string>();
+  const whole = scripted();
+  const connection: RedisConnection = {
+    ...whole,
+    evaluate: async (script, keys, args) => {
+      if (gone.has(keys[0]?.split(':')[1] as string)) throw new Error('gone');
+      return whole.evaluate(script, keys, args);
+    },
+  };
+  const store = redisClaims(connection, { commandTimeoutMs: 5_000 });
+  const claims = ['there', 'away', 'there'].map((scope) => ({ ...claimOf(newKey()), scope }));
+  await Promise.all(claims.map((claim) => store.claim(claim, leaseMs)));
+  await store.release(claims[2] as Claim);
+  gone.add('{away}');
+  assert.deepEqual(await store.renew(claims, leaseMs), [true, undefined, false]);
+  gone.add('{there}');
+  await assert.rejects(store.renew(claims, leaseMs), /gone/);
+  assert.deepEqual(await store.renew([], leaseMs), []);
+  await store.close();
+});
+
 test('a claim whose parts have another size than they must is refused, and alone', async () => {
   const store = redisClaims(client, { commandTimeoutMs: 5_000 });
   const whole = claimOf(newKey());

@@ -1,5 +1,6 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
+import { partialRenewal } from '../claims/partial-renewal.ts';
 import { RedisAnswers } from './answers.ts';
 import { isDisconnection, isWrongType, RedisCalls } from './calls.ts';
 import { Coalescer, chunksOf, fewMax } from './coalescer.ts';
@@ -139,7 +140,7 @@ class RedisClaims implements ClaimStore {
     return (await this.releases.add(claim)) === 1;
   }
 
-  async renew(claims: readonly Claim[], leaseMs: number): Promise<boolean[]> {
+  async renew(claims: readonly Claim[], leaseMs: number): Promise<(boolean | undefined)[]> {
     const renewals = new Coalescer<Claim>(
       (items) => {
         const owners = items.map((claim) => claim.owner);
@@ -147,9 +148,9 @@ class RedisClaims implements ClaimStore {
       },
       () => {},
     );
-    const replies = claims.map((claim) => renewals.add(claim));
+    const replies = claims.map(async (claim) => (await renewals.add(claim)) === 1);
     renewals.flush();
-    return (await Promise.all(replies)).map((reply) => reply === 1);
+    return partialRenewal(replies);
   }
 
   async peek(scope: string, key: string): Promise<ClaimResult | undefined> {
