@@ -14,6 +14,15 @@ export interface IdempotencyRecord {
   expiresAt?: number;
 }
 
+/** Whether both tell the same answer to the same request. */
+export function sameRecord(one: IdempotencyRecord, two: IdempotencyRecord): boolean {
+  return (
+    one.fingerprint === two.fingerprint &&
+    one.answer.status === two.answer.status &&
+    one.answer.body.equals(two.answer.body)
+  );
+}
+
 /**
  * The headers that a replay repeats. Never `Set-Cookie` (it would hand a session to whoever repeats
  * the request) or `Date` (it would lie about the reply at hand).

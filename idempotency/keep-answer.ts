@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { IdempotencyRecord } from './answer.ts';
+import { type IdempotencyRecord, sameRecord } from './answer.ts';
 import type { ClaimStore } from './claims/claim-store.ts';
 import type { Flight } from './flight.ts';
 
@@ -52,12 +52,4 @@ async function isTaken(
   }
   // An earlier try may have succeeded and its reply been lost.
   return held.state !== 'completed' || !sameRecord(held.record, record);
-}
-
-function sameRecord(one: IdempotencyRecord, two: IdempotencyRecord): boolean {
-  return (
-    one.fingerprint === two.fingerprint &&
-    one.answer.status === two.answer.status &&
-    one.answer.body.equals(two.answer.body)
-  );
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import type { Answer } from '../answer.ts';
 import type { ClaimStore } from '../claims/claim-store.ts';
 import { memoryClaims } from '../claims/memory.ts';
 import { ClaimsUnavailable } from '../errors.ts';
+import { findRecordsSql } from '../postgres/find-records.ts';
 import type { Query } from '../postgres/query.ts';
 import { redisClaims } from '../redis/claims.ts';
 import { RedisServer } from '../testing/redis-server.ts';
@@ -171,3 +173,43 @@ test('what a handler recorded and rolled back is not what its client is told', a
     assert.equal(outcome.fresh.body?.toString(), 'refused');
   }
 });
+
+/** A table of records that has what was inserted, whatever became of the transaction. */
+function recordsTable(): Query {
+  const rows: Record<string, unknown>[] = [];
+  return async (sql, [, key, fingerprint, status, headers, base64]) => {
+    if (sql === findRecordsSql) return rows;
+    const body = Buffer.from(String(base64), 'base64');
+    rows.push({ key, fingerprint, status, headers, body, expires_at: Date.now() + 60_000 });
+    return [];
+  };
+}
+
+for (const [what, theirs, status] of [
+  ['request', { ...incoming, body: { json: { a: 2 } } }, 201],
+  ['status', incoming, 202],
+] as const) {
+  test(`who rolled back is not answered with the same body of another ${what} as its own`, async (t) => {
+    const query = recordsTable();
+    // Two processes whose claims do not meet.
+    const one = new Protection({ singleTenant: true, query });
+    const two = new Protection({ singleTenant: true, query });
+    t.after(() => Promise.all([one.close(), two.close()]));
+    const body = '{"ok":true}';
+    const lost = one.answer(incoming, async (idempotency) => {
+      // In a transaction that comes to nothing.
+      await idempotency?.record(recordsTable(), { status: 201, body });
+      await two.answer(theirs, async (idempotency) => {
+        const answer = (await idempotency?.record(query, { status, body })) as Answer;
+        return { ...answer };
+      });
+      throw new Error('the connection was lost before COMMIT');
+    });
+    if (what === 'request') {
+      await assert.rejects(lost, { code: 'idempotency-key-reused', status: 422 });
+    } else {
+      const outcome = await lost;
+      assert.ok('recorded' in outcome && outcome.replayed);
+    }
+  });
+}

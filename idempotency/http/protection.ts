@@ -1,4 +1,10 @@
-import { type Answer, headersFit, headersToRecord, type IdempotencyRecord } from '../answer.ts';
+import {
+  type Answer,
+  headersFit,
+  headersToRecord,
+  type IdempotencyRecord,
+  sameRecord,
+} from '../answer.ts';
 import type { ClaimStore } from '../claims/claim-store.ts';
 import { fallbackClaims } from '../claims/fallback.ts';
 import { memoryClaims } from '../claims/memory.ts';
@@ -178,8 +184,8 @@ export class Protection<Request = unknown> {
   }
 
   /** Ours, though the handler failed after its commit, or the one that another process wrote. */
-  private afterwards(context: Context, committed: IdempotencyRecord): RunResult {
-    const ours = context.recorded?.answer.body.equals(committed.answer.body) === true;
+  private afterwards({ recorded }: Context, committed: IdempotencyRecord): RunResult {
+    const ours = recorded !== undefined && sameRecord(recorded, committed);
     return { record: committed, replayed: !ours };
   }
 
