@@ -633,6 +633,40 @@ test('without records an answer never replaces that of who took the claim', asyn
   assert.equal(await claims.complete(taker, record('taken over'), 60_000), true);
 });
 
+for (const [how, onClaimError] of [
+  ['throws', () => assert.fail('of the callback')],
+  ['rejects', async () => assert.fail('of the callback')],
+] as const) {
+  test(`what onClaimError ${how} becomes a warning, and fails and repeats no request`, async (t) => {
+    const gone = async () => {
+      throw new Error('gone');
+    };
+    const asked = Promise.withResolvers<void>();
+    const renew = () => gone().finally(asked.resolve);
+    const failing = { complete: gone, settle: gone, release: gone, renew, peek: gone };
+    const claims: ClaimStore = Object.assign(Object.create(memoryClaims()), failing);
+    const told = t.mock.method(process, 'emitWarning', () => {});
+    const layer = layerOn(claims, { leaseMs: 60, onClaimError });
+    const once = request();
+    const renewed = async (): Promise<RunResult> => {
+      await asked.promise;
+      return { record: record('one'), replayed: false };
+    };
+    assert.deepEqual((await layer.execute(once, renewed)).answer, answer('one'));
+    assert.equal((await layer.execute(once, never)).replayed, true);
+    const free = request();
+    await layer.execute(free, async () => ({ unrecorded: answer('refused') }));
+    assert.equal(await layer.state(free.scope, free.key), undefined);
+    const records = { find: async () => undefined };
+    await layerOn(claims, { records, onClaimError }).execute(request(), recorded('two'));
+    // Of the renewal, the answer, the release, the look and what was settled.
+    while (told.mock.callCount() < 5) await setImmediate();
+    for (const { arguments: warned } of told.mock.calls) {
+      assert.match(String(warned[0]), /of the callback/);
+    }
+  });
+}
+
 test('a local answer ends with its record, and with the cache time', async () => {
   for (const [expiresAt, answerCacheMs] of [
     [Date.now() - 1, 60_000],

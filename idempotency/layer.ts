@@ -13,6 +13,7 @@ import { keyId } from './key-id.ts';
 import { newOwner } from './owner.ts';
 import { RecentAnswers } from './recent-answers.ts';
 import { Renewal } from './renewal.ts';
+import { tell } from './tell.ts';
 import { waitElsewhere } from './wait-elsewhere.ts';
 
 export interface IdempotencyOptions {
@@ -50,7 +51,8 @@ export interface IdempotencyOptions {
   recentBytesMax?: number;
   /**
    * Told of claim store failures that no request was failed for. Without `records` that may be an
-   * answer that could not be kept: it was given, and a repeat after the lease would run again.
+   * answer that could not be kept: it was given, and a repeat after the lease would run again. What it
+   * throws, or rejects with, becomes a warning of the process.
    */
   onClaimError?: (error: unknown) => void;
 }
@@ -117,7 +119,7 @@ export class Idempotency {
     this.waitMs = options.waitMs ?? 2_000;
     const cacheMs = options.answerCacheMs ?? 600_000;
     this.storeMs = options.retentionMs ?? 86_400_000;
-    this.onClaimError = options.onClaimError ?? (() => {});
+    this.onClaimError = (error) => void tell(() => options.onClaimError?.(error));
     this.recent = new RecentAnswers({
       bytesMax: options.recentBytesMax ?? 32 * 1024 * 1024,
       ttlMs: this.records ? cacheMs : Math.min(cacheMs, this.storeMs),

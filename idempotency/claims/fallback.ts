@@ -1,5 +1,6 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import { newOwner } from '../owner.ts';
+import { tell } from '../tell.ts';
 import { type Claim, type ClaimResult, type ClaimStore, settleClaims } from './claim-store.ts';
 
 export interface FallbackOptions {
@@ -215,13 +216,4 @@ async function probe(store: ClaimStore, scope: string): Promise<void> {
   const result = await store.claim(claim, probeLeaseMs);
   // Else another process probes: the store made the same writes for it.
   if (result.state === 'claimed') await store.release(claim);
-}
-
-/** Requests and probes must go on whatever a callback does, also an async one. */
-async function tell(callback: () => unknown): Promise<void> {
-  try {
-    await callback();
-  } catch (error) {
-    process.emitWarning(error instanceof Error ? error : String(error));
-  }
 }
