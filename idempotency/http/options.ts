@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { replayedHeaders } from '../answer.ts';
 import type { ClaimStore } from '../claims/claim-store.ts';
 import type { FallbackOptions } from '../claims/fallback.ts';
@@ -32,7 +33,10 @@ export interface ProtectionOptions<Request>
   failOpen?: boolean;
   /** Refuse requests without a key (400). Default true: a client that forgot it is unprotected. */
   required?: boolean;
-  /** Methods that are protected. Default POST and PATCH: the others are idempotent by themselves. */
+  /**
+   * Methods that are protected, in capitals or not; what is none of Node's stops the start. Default POST
+   * and PATCH: the others are idempotent by themselves.
+   */
   methods?: readonly string[];
   /** What a duplicate in flight does. Default `wait` (up to `waitMs`); `conflict` answers 409 at once. */
   duplicates?: 'wait' | 'conflict';
@@ -74,7 +78,7 @@ export interface Settings<Request> {
 
 const unrecorded = new Set([400, 401, 403, 408, 413, 415, 422, 425, 429]);
 
-/** @throws when neither `scope` nor `singleTenant` says whose keys they are */
+/** @throws when neither `scope` nor `singleTenant` says whose keys they are, or a method is none */
 export function settingsOf<Request>(options: ProtectionOptions<Request>): Settings<Request> {
   if (!options.scope && !options.singleTenant) {
     throw new Error(
@@ -87,7 +91,7 @@ export function settingsOf<Request>(options: ProtectionOptions<Request>): Settin
     retentionMs: options.retentionMs ?? 86_400_000,
     failOpen: options.failOpen ?? false,
     required: options.required ?? true,
-    methods: new Set(options.methods ?? ['POST', 'PATCH']),
+    methods: methodsOf(options.methods ?? ['POST', 'PATCH']),
     recorded: options.recorded ?? ((status) => status < 500 && !unrecorded.has(status)),
     // The encoding says what the bytes mean, so bytes and encoding are kept together.
     headers: options.headers ?? [...replayedHeaders, 'content-encoding'],
@@ -95,4 +99,12 @@ export function settingsOf<Request>(options: ProtectionOptions<Request>): Settin
     answerBytesMax: options.answerBytesMax ?? 1024 * 1024,
     abandonedMs: options.abandonedMs ?? 300_000,
   };
+}
+
+/** As requests have them. One that never comes would protect nothing, and nobody would notice. */
+function methodsOf(names: readonly string[]): ReadonlySet<string> {
+  const methods = names.map((name) => String(name).toUpperCase());
+  const unknown = methods.findIndex((method) => !METHODS.includes(method));
+  if (unknown === -1) return new Set(methods);
+  throw new Error(`\`methods\` has "${names[unknown]}", which is no HTTP method.`);
 }

@@ -105,6 +105,17 @@ test('whose keys they are must be said, and must be a string', async (t) => {
   );
 });
 
+test('methods are protected however they are written, and what is none is refused', async (t) => {
+  const protection = new Protection({ singleTenant: true, methods: ['post', 'Put'] });
+  t.after(() => protection.close());
+  const covered = ['POST', 'PUT', 'PATCH'].map((method) => protection.covers(method));
+  assert.deepEqual(covered, [true, true, false]);
+  for (const method of ['POTS', 'POST ', '', undefined as unknown as string]) {
+    const create = () => new Protection({ singleTenant: true, methods: [method] });
+    assert.throws(create, /`methods` has .*, which is no HTTP method/, method);
+  }
+});
+
 test('a handler cannot record without a database, nor more than can be kept', async (t) => {
   const protection = new Protection({ singleTenant: true });
   t.after(() => protection.close());
