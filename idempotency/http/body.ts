@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { IdempotencyError } from '../errors.ts';
@@ -39,13 +40,16 @@ export function isJson(contentType: string | undefined): boolean {
   return /^application\/(?:[\w.+-]+\+)?json\b/i.test(contentType ?? '');
 }
 
-/** Bytes as what the fingerprint counts: parsed where they are JSON, else as they are. */
+/**
+ * Bytes as what the fingerprint counts: parsed where they are JSON in UTF-8, else as they are. Decoded,
+ * bytes that are no UTF-8 would all become the same U+FFFD.
+ */
 export function bodyOf(
   bytes: Uint8Array,
   contentType: string | undefined,
 ): { json: unknown } | { raw: Uint8Array } | undefined {
   if (bytes.length === 0) return undefined;
-  if (isJson(contentType)) {
+  if (isJson(contentType) && isUtf8(bytes)) {
     try {
       return { json: JSON.parse(Buffer.from(bytes).toString()) };
     } catch {
