@@ -80,4 +80,18 @@ describe('claims in PostgreSQL', () => {
     fails = () => true;
     await assert.rejects(store.renew(claims, 60_000), /statement timeout/);
   });
+
+  test('the table can be made a logged one, which a crash leaves as it is', async () => {
+    const claim = claimOf(newKey());
+    const store = postgresClaims(query);
+    await store.claim(claim, leaseMs);
+    await query('ALTER TABLE idempotency_claims SET LOGGED', []);
+    await migrate(query, { claims: true });
+    const { rows } = await query(
+      `SELECT relpersistence FROM pg_class WHERE relname = 'idempotency_claims'`,
+      [],
+    );
+    assert.equal(rows[0].relpersistence, 'p');
+    assert.equal(await store.complete(claim, record, leaseMs), true);
+  });
 });
