@@ -91,3 +91,8 @@ export function isDisconnection(error: unknown): boolean {
 export function isWrongType(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('WRONGTYPE');
 }
+
+/** Whether the server reads but does not write: it is full, a replica, or cannot persist. */
+export function isWriteRefusal(error: unknown): boolean {
+  return error instanceof Error && /^(?:OOM|READONLY|MISCONF) /.test(error.message);
+}

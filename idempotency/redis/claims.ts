@@ -2,7 +2,7 @@ import type { IdempotencyRecord } from '../answer.ts';
 import type { Claim, ClaimResult, ClaimStore } from '../claims/claim-store.ts';
 import { partialRenewal } from '../claims/partial-renewal.ts';
 import { RedisAnswers } from './answers.ts';
-import { isDisconnection, isWrongType, RedisCalls } from './calls.ts';
+import { isDisconnection, isWriteRefusal, isWrongType, RedisCalls } from './calls.ts';
 import { Coalescer, chunksOf, fewMax } from './coalescer.ts';
 import type { RedisConnection } from './connection.ts';
 import { DoubtfulClaims } from './doubtful-claims.ts';
@@ -228,7 +228,16 @@ class RedisClaims implements ClaimStore {
   private async askAgain(entry: ClaimEntry, error: unknown): Promise<unknown> {
     if (!this.calls.connection.ready && isDisconnection(error)) return this.retries.add(entry);
     if (isWrongType(error)) return this.held.add(entry);
+    if (isWriteRefusal(error)) return this.keptAnswer(entry, error);
     throw error;
+  }
+
+  /** A server that is full, or became a replica, still has the answers of repeats. */
+  private async keptAnswer(entry: ClaimEntry, refusal: unknown): Promise<Buffer> {
+    const reply = await this.calls.script(peekScript, [entry], []);
+    const value: unknown = Array.isArray(reply) ? reply[0] : undefined;
+    if (Buffer.isBuffer(value) && isRecord(value)) return value;
+    throw refusal;
   }
 
   private sendClaims(items: readonly ClaimEntry[]): Promise<unknown> {

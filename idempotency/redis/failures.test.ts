@@ -133,6 +133,26 @@ test('a key of another Redis type counts as absent', async (t) => {
   assert.deepEqual(await store.claim(claim, leaseMs), { state: 'claimed' });
 });
 
+test('a Redis that is full still answers repeats, and refuses what is new', async (t) => {
+  const full = await RedisServer.start();
+  const client = await full.client();
+  t.after(async () => {
+    client.destroy();
+    await full.stop();
+  });
+  const store = redisClaims(client, { commandTimeoutMs: 1_000 });
+  const [done, held] = [claimOf(newKey()), claimOf(newKey())];
+  await Promise.all([store.claim(done, leaseMs), store.claim(held, 60_000)]);
+  await store.complete(done, record, 60_000);
+  await client.configSet({ 'maxmemory-policy': 'noeviction', maxmemory: '1' });
+  const repeats = Array.from({ length: 20 }, () => ({ ...done, owner: newOwner() }));
+  const results = await Promise.all(repeats.map((repeat) => store.claim(repeat, leaseMs)));
+  for (const result of results) assert.deepEqual(result, { state: 'completed', record });
+  for (const claim of [claimOf(newKey()), held]) {
+    await assert.rejects(store.claim(claim, leaseMs), /OOM/);
+  }
+});
+
 test('scripts are sent again to a server that has lost them', async (t) => {
   const { store } = await behindProxy(t);
   const claim = claimOf(newKey());
