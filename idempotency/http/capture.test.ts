@@ -130,6 +130,66 @@ test('a body that other middleware read and left nowhere is refused: Express', a
   assert.deepEqual([status, text], [500, 'The body was read before, and left nowhere.']);
 });
 
+test('an answer that outgrows the limit passes through what wraps the response: Express', async (t) => {
+  const url = await behindExpress(t, { answerBytesMax: 1_000 }, (web) => {
+    // As compression does: keeps what it wraps, and writes later.
+    web.use((_req, res, next) => {
+      const { write, end } = res;
+      const parts: string[] = [];
+      res.write = (part: string) => parts.push(part) > 0;
+      res.end = (part: unknown) => {
+        parts.push(String(part));
+        const { length } = parts;
+        const writeNext = () => {
+          if (parts.length === 0) return end.call(res, `end of ${length}`, 'utf8');
+          write.call(res, parts.shift()?.toUpperCase(), 'utf8');
+          return setImmediate(writeNext);
+        };
+        setImmediate(writeNext);
+        return res;
+      };
+      next();
+    });
+    web.post('/', (_, res) => {
+      for (const part of ['a', 'b', 'c']) res.write(part.repeat(900));
+      res.end('d');
+    });
+  });
+  const first = await post(url);
+  const parts = ['A', 'B', 'C'].map((part) => part.repeat(900));
+  assert.deepEqual([first.status, first.text], [200, `${parts.join('')}Dend of 4`]);
+  assert.match((await post(url)).text, /answer-not-kept/);
+});
+
+test('what wraps the response stays on it when an answer outgrows the limit: Express', async (t) => {
+  const url = await behindExpress(t, { answerBytesMax: 1_000 }, (web) => {
+    web.use((_req, res, next) => {
+      const { write, end } = res;
+      res.write = (part: string) => write.call(res, part.toUpperCase(), 'utf8');
+      res.end = (part: unknown) => end.call(res, String(part).toUpperCase(), 'utf8');
+      next();
+    });
+    web.post('/', (_, res) => {
+      for (const part of ['a', 'b', 'c']) res.write(part.repeat(900));
+      res.end('d');
+    });
+  });
+  const { text } = await post(url);
+  assert.equal(text, `${['A', 'B', 'C'].map((part) => part.repeat(900)).join('')}D`);
+});
+
+test('what a failed handler still writes is no part of the answer to its failure', async (t) => {
+  const written = Promise.withResolvers<unknown>();
+  const url = await serve(t, { answerBytesMax: 3 }, async (_, res) => {
+    const { write } = res;
+    setImmediate(() => written.resolve(write.call(res, 'late', 'utf8')));
+    throw new Error('on purpose');
+  });
+  const { status, text } = await post(url);
+  assert.deepEqual([status, JSON.parse(text).title], [500, 'Internal Server Error']);
+  await written.promise;
+});
+
 async function serve(
   t: TestContext,
   options: { answerBytesMax?: number },
@@ -138,6 +198,20 @@ async function serve(
   const idempotency = nodeIdempotency({ singleTenant: true, ...options });
   t.after(() => idempotency.close());
   return listen(t, idempotency.protect(handler));
+}
+
+/** Express with the layer, and behind it what `declare` adds. */
+async function behindExpress(
+  t: TestContext,
+  options: { answerBytesMax?: number },
+  declare: (web: express.Express) => void,
+): Promise<string> {
+  const idempotency = expressIdempotency({ singleTenant: true, ...options });
+  t.after(() => idempotency.close());
+  const web = express();
+  web.use(idempotency);
+  declare(web);
+  return listen(t, web);
 }
 
 async function listen(t: TestContext, listener: RequestListener): Promise<string> {

@@ -2,6 +2,14 @@ import { type OutgoingHttpHeaders, type ServerResponse, validateHeaderValue } fr
 import type { Answer } from '../answer.ts';
 import type { Captured, Outcome } from './protection.ts';
 
+/** What Node's own methods take, whichever way they are called. */
+interface Originals {
+  writeHead(...args: unknown[]): ServerResponse;
+  write(...args: unknown[]): boolean;
+  end(...args: unknown[]): ServerResponse;
+  flushHeaders(): void;
+}
+
 /**
  * Holds a response back until it is known whether and how it is recorded.
  *
@@ -17,7 +25,7 @@ export class Capture {
   private readonly abandonedMs: number;
   private readonly replayed: readonly string[];
   private readonly before: OutgoingHttpHeaders;
-  private readonly originals: Pick<ServerResponse, 'writeHead' | 'write' | 'end' | 'flushHeaders'>;
+  private readonly originals: Originals;
   private readonly chunks: Buffer[] = [];
   private readonly callbacks: (() => void)[] = [];
   private extra: OutgoingHttpHeaders = {};
@@ -26,6 +34,8 @@ export class Capture {
   /** Something answered again, and may have changed the headers. */
   private answeredAgain = false;
   private settled = false;
+  /** Outgrown: what is written goes straight to the client. */
+  private through = false;
   private resolve!: (captured: Captured) => void;
   private reject!: (error: Error) => void;
 
@@ -43,7 +53,7 @@ export class Capture {
     });
     this.before = res.getHeaders();
     const { writeHead, write, end, flushHeaders } = res;
-    this.originals = { writeHead, write, end, flushHeaders };
+    this.originals = { writeHead, write, end, flushHeaders } as Originals;
     Object.assign(res, { writeHead: this.writeHead, write: this.write, end: this.end });
     res.flushHeaders = ignore;
     res.once('close', this.onClose);
@@ -87,6 +97,17 @@ export class Capture {
     this.res.off('close', this.onClose);
   }
 
+  /** As {@link restore}, but what wraps the response, a compression say, is still at work. */
+  private restoreUnwrapped(): void {
+    this.settled = true;
+    const { res, originals } = this;
+    for (const name of ['writeHead', 'write', 'end'] as const) {
+      if (res[name] === this[name]) Object.assign(res, { [name]: originals[name] });
+    }
+    res.flushHeaders = originals.flushHeaders;
+    res.off('close', this.onClose);
+  }
+
   /** A handler that failed may have set a cookie or a location that the replay must not carry. */
   forgetHeaders(): void {
     if (this.res.headersSent) return;
@@ -105,8 +126,14 @@ export class Capture {
     }
   }
 
+  /** Also settled: what a failed handler still writes is no part of the answer to its failure. */
+  private get over(): boolean {
+    return this.ended || this.settled;
+  }
+
   private readonly writeHead = (status: number, ...rest: unknown[]): ServerResponse => {
-    if (this.ended) return this.res;
+    if (this.through) return this.originals.writeHead.call(this.res, status, ...rest);
+    if (this.over) return this.res;
     this.res.statusCode = status;
     const headers = rest.at(-1);
     if (Array.isArray(headers)) this.addPairs(headers);
@@ -117,20 +144,22 @@ export class Capture {
   };
 
   private readonly write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    if (this.through) return this.originals.write.call(this.res, chunk, ...rest);
     const written = rest.find((value) => typeof value === 'function');
     // Or a handler that waits for it would never come to its end.
     if (written) process.nextTick(written as () => void);
-    if (this.ended) return true;
+    if (this.over) return true;
     this.add(chunk, rest);
     if (this.bytes > this.bytesMax) this.letThrough();
     return true;
   };
 
   private readonly end = (...args: unknown[]): ServerResponse => {
+    if (this.through) return this.originals.end.apply(this.res, args);
     const [chunk, ...rest] = typeof args[0] === 'function' ? [undefined, ...args] : args;
     const callback = rest.find((value) => typeof value === 'function');
     if (callback) this.callbacks.push(callback as () => void);
-    if (this.ended) {
+    if (this.over) {
       this.answeredAgain = true;
       return this.res;
     }
@@ -141,7 +170,7 @@ export class Capture {
     this.add(chunk, rest);
     if (this.bytes > this.bytesMax) {
       this.letThrough();
-      return this.res.end();
+      return this.originals.end.call(this.res);
     }
     const headers = { ...this.res.getHeaders(), ...this.extra };
     const body = this.chunks.length === 1 ? (this.chunks[0] as Buffer) : Buffer.concat(this.chunks);
@@ -174,10 +203,11 @@ export class Capture {
   }
 
   private letThrough(): void {
-    const { res } = this;
-    this.restore();
-    res.writeHead(res.statusCode, this.extra);
-    for (const chunk of this.chunks.splice(0)) res.write(chunk);
+    const { res, originals } = this;
+    this.through = true;
+    this.restoreUnwrapped();
+    originals.writeHead.call(res, res.statusCode, this.extra);
+    for (const chunk of this.chunks.splice(0)) originals.write.call(res, chunk);
     for (const callback of this.callbacks.splice(0)) callback();
     const headers = { ...res.getHeaders(), ...this.extra };
     this.resolve({ status: res.statusCode, headers, body: undefined });
