@@ -127,6 +127,54 @@ test('a reply written past Fastify is recorded as well', async (t) => {
   assert.equal(second.headers['idempotent-replayed'], 'true');
 });
 
+test('a repeat is what was recorded, whatever the hooks of the app make of a reply', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  let responses = 0;
+  app.register(fastifyIdempotency, { ...settings, onProtected: () => {} });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request': request.id, etag: '"default"' });
+    reply.raw.setHeader('x-raw', request.id);
+  });
+  app.addHook('onSend', async (_request, reply, payload) => {
+    reply.header('content-type', 'application/json');
+    return payload && `{"data":${payload}}`;
+  });
+  app.addHook('onResponse', async () => void responses++);
+  app.post('/sent', async (_, reply) => reply.removeHeader('etag').code(201).send({ id: 7 }));
+  const send = () =>
+    app.inject({ method: 'POST', url: '/sent', headers: { 'idempotency-key': 'k' } });
+  const [first, second] = [await send(), await send()];
+  assert.deepEqual([first.statusCode, first.body], [201, '{"data":{"id":7}}']);
+  assert.deepEqual([second.statusCode, second.body], [201, first.body]);
+  assert.equal(second.headers['idempotent-replayed'], 'true');
+  assert.equal(second.headers['content-type'], first.headers['content-type']);
+  assert.equal(second.headers.etag, undefined);
+  // What the hooks of this very request set is its own.
+  assert.deepEqual([second.headers['x-request'], second.headers['x-raw']], ['req-2', 'req-2']);
+  assert.equal(responses, 2);
+});
+
+test('a repeat has no content type that the first answer had not', async (t) => {
+  const app = fastify();
+  t.after(() => app.close());
+  app.register(fastifyIdempotency, { ...settings, onProtected: () => {} });
+  app.post('/empty', async (_, reply) => reply.code(201).header('location', '/x/1').send());
+  app.post('/raw', (_, reply) => {
+    reply.hijack();
+    reply.raw.end('raw');
+  });
+  for (const url of ['/empty', '/raw']) {
+    const send = () => app.inject({ method: 'POST', url, headers: { 'idempotency-key': url } });
+    const [first, second] = [await send(), await send()];
+    for (const name of ['content-type', 'location']) {
+      assert.equal(second.headers[name], first.headers[name], `${url} ${name}`);
+    }
+    assert.equal(first.headers['content-type'], undefined);
+    assert.equal(second.body, first.body);
+  }
+});
+
 test('an answer that cannot be written fails its request, not the process', async (t) => {
   const app = fastify();
   t.after(() => app.close());
@@ -141,8 +189,11 @@ test('an answer that cannot be written fails its request, not the process', asyn
   });
   app.post('/things', async () => ({ done: true }));
   const headers = { 'idempotency-key': 'k' };
-  const sent = await app.inject({ method: 'POST', url: '/things', headers });
-  assert.equal(sent.statusCode, 500);
+  // The first answer and its repeat.
+  for (let i = 0; i < 2; i++) {
+    const sent = await app.inject({ method: 'POST', url: '/things', headers });
+    assert.equal(sent.statusCode, 500);
+  }
 });
 
 test('a stream that cannot be read fails its request alone, also while the scope is looked up', async (t) => {

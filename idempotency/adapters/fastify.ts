@@ -1,9 +1,8 @@
-import { isUtf8 } from 'node:buffer';
+import type { OutgoingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Answer } from '../answer.ts';
 import { isJson, readBytes } from '../http/body.ts';
-import { Capture } from '../http/capture.ts';
+import { Capture, sendRecorded } from '../http/capture.ts';
 import { requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
@@ -39,7 +38,8 @@ export interface FastifyIdempotencyOptions extends ProtectionOptions<FastifyRequ
  * they were declared before or after it, and those of the instances inside.
  *
  * Start-up fails when that is no route at all. Handlers run after validation, so a request that
- * validation refuses claims nothing.
+ * validation refuses claims nothing. A repeat is sent below Fastify, without onSend hooks: they have
+ * made of the recorded answer what it is.
  */
 export async function fastifyIdempotency(
   app: FastifyInstance,
@@ -109,7 +109,10 @@ async function protect(
     protection.answer(incoming, run).then(
       (outcome) => {
         if (capture) sendCaptured(request, reply, capture, outcome);
-        else if ('recorded' in outcome) resolve(sendRecorded(reply, outcome));
+        else if ('recorded' in outcome) {
+          sendRepeat(request, reply, outcome, protection.settings.headers);
+          resolve();
+        }
       },
       (error) => {
         if (capture) fail(request, reply, capture, error);
@@ -125,22 +128,29 @@ async function refuse(reply: FastifyReply, error: unknown): Promise<void> {
   await reply.code(problem.status).headers(problem.headers).send(Buffer.from(problem.body));
 }
 
-/** Resolves when the reply's hooks are done with it, until when Fastify must not run the handler. */
-async function sendRecorded(
-  reply: FastifyReply,
-  { recorded, replayed }: Extract<Outcome, { recorded: Answer }>,
-): Promise<void> {
-  if (replayed) reply.header('idempotent-replayed', 'true');
-  await reply.code(recorded.status).headers(recorded.headers).send(payloadOf(recorded));
-}
-
 /**
- * Text where that changes nothing, since Node writes a header and a string at once. Fastify would add
- * a charset to a content type that has none.
+ * Answers below Fastify, as the answer was recorded: an onSend hook has had its turn with these bytes.
+ * What hooks set on this reply before is kept, as long as it is no header that is recorded.
  */
-function payloadOf({ headers, body }: Answer): string | Buffer {
-  const text = headers['content-type']?.includes('charset=utf-8') && isUtf8(body);
-  return text ? body.toString() : body;
+function sendRepeat(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  outcome: Extract<Outcome, { recorded: unknown }>,
+  replayed: readonly string[],
+): void {
+  const { raw } = reply;
+  const headers = reply.getHeaders() as OutgoingHttpHeaders;
+  for (const name of replayed) {
+    if (headers[name] === undefined) continue;
+    delete headers[name];
+    raw.removeHeader(name);
+  }
+  reply.hijack();
+  try {
+    sendRecorded(raw, outcome, headers);
+  } catch (error) {
+    fail(request, reply, undefined, error);
+  }
 }
 
 function sendCaptured(
@@ -160,12 +170,12 @@ function sendCaptured(
 function fail(
   request: FastifyRequest,
   reply: FastifyReply,
-  capture: Capture,
+  capture: Capture | undefined,
   error: unknown,
 ): void {
   request.log.error({ err: error }, 'the answer could not be recorded or sent');
-  capture.restore();
-  capture.forgetHeaders();
+  capture?.restore();
+  capture?.forgetHeaders();
   if (!sendProblem(reply.raw, error)) sendFailure(reply.raw);
 }
 

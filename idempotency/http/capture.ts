@@ -224,16 +224,17 @@ export class Capture {
 
 function ignore(): void {}
 
-/** Sends a recorded answer. */
+/** Sends a recorded answer, with `others` as headers where it has none of that name. */
 export function sendRecorded(
   res: ServerResponse,
   { recorded, replayed }: Extract<Outcome, { recorded: unknown }>,
+  others?: OutgoingHttpHeaders,
 ): void {
   const { status, body } = recorded;
   // A 204 must not have a length (RFC 9110, 8.6); a 304 would tell the one of what it stands for.
   const length = status !== 204 && status !== 304 && { 'content-length': body.length };
   const mark = replayed && { 'idempotent-replayed': 'true' };
-  res.writeHead(status, { ...recorded.headers, ...length, ...mark });
+  res.writeHead(status, { ...others, ...recorded.headers, ...length, ...mark });
   endWith(res, body);
 }
 
