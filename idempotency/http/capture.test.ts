@@ -42,6 +42,38 @@ for (const [name, start] of Object.entries({ nodeServer, expressServer, fastifyS
   });
 }
 
+test('a client that hung up before its handler began frees the key as well', async (t) => {
+  const scoped = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  let runs = 0;
+  const idempotency = nodeIdempotency({
+    abandonedMs: 20,
+    scope: async (req) => {
+      if (!('x-gone' in req.headers)) return '';
+      req.socket.once('close', () => setImmediate(gone.resolve));
+      scoped.resolve();
+      await gone.promise;
+      return '';
+    },
+  });
+  t.after(() => idempotency.close());
+  const url = await listen(
+    t,
+    idempotency.protect(async (_, res) => {
+      if (++runs === 1) await new Promise(() => {});
+      res.end('done');
+    }),
+  );
+  const headers = { 'idempotency-key': 'k', 'x-gone': '1' };
+  const first = request(url, { method: 'POST', headers });
+  first.on('error', () => {});
+  first.end();
+  await scoped.promise;
+  first.destroy();
+  await gone.promise;
+  assert.deepEqual([(await post(url)).text, runs], ['done', 2]);
+});
+
 test('a handler may wait for each part to be written', async (t) => {
   const url = await serve(t, {}, async (_, res) => {
     for (const part of ['a', 'b']) await new Promise((resolve) => res.write(part, resolve));

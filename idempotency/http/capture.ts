@@ -56,7 +56,9 @@ export class Capture {
     this.originals = { writeHead, write, end, flushHeaders } as Originals;
     Object.assign(res, { writeHead: this.writeHead, write: this.write, end: this.end });
     res.flushHeaders = ignore;
-    res.once('close', this.onClose);
+    // It may have hung up while the key was claimed: no event would ever come.
+    if (res.closed || res.destroyed) this.onClose();
+    else res.once('close', this.onClose);
   }
 
   /** Sends what the outcome says, for real. */
