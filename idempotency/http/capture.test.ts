@@ -74,6 +74,23 @@ test('a client that hung up before its handler began frees the key as well', asy
   assert.deepEqual([(await post(url)).text, runs], ['done', 2]);
 });
 
+test('headers that are named more than once are all sent', async (t) => {
+  const all = ['Set-Cookie', 'a=1', 'X-One', '1', 'set-cookie', 'b=2', 'Vary', ['a', 'b']];
+  const pairs = [
+    ['Set-Cookie', 'a=1'],
+    ['set-cookie', 'b=2'],
+  ];
+  for (const headers of [all, pairs]) {
+    const url = await serve(t, {}, (_, res) => {
+      res.setHeader('set-cookie', 'replaced=1');
+      res.writeHead(201, headers as never).end('x');
+    });
+    const sent = await post(url);
+    assert.deepEqual(sent.headers.getSetCookie(), ['a=1', 'b=2']);
+    assert.equal(sent.headers.get('vary'), headers === all ? 'a, b' : null);
+  }
+});
+
 test('a handler may wait for each part to be written', async (t) => {
   const url = await serve(t, {}, async (_, res) => {
     for (const part of ['a', 'b']) await new Promise((resolve) => res.write(part, resolve));

@@ -191,11 +191,15 @@ export class Capture {
     this.chunks.push(bytes);
   }
 
+  /** Names and values in turn, or pairs of them; as in Node, a name may come more than once. */
   private addPairs(pairs: readonly unknown[]): void {
-    const flat = pairs.flat();
+    const flat = Array.isArray(pairs[0]) ? pairs.flat() : pairs;
+    const named = new Map<string, unknown>();
     for (let i = 0; i < flat.length; i += 2) {
-      this.addHeader(String(flat[i]), flat[i + 1]);
+      const name = String(flat[i]).toLowerCase();
+      named.set(name, named.has(name) ? [named.get(name), flat[i + 1]].flat() : flat[i + 1]);
     }
+    for (const [name, value] of named) this.addHeader(name, value);
   }
 
   /** Refuses at once what Node would, since the handler could not be told once it is recorded. */
