@@ -74,6 +74,31 @@ test('a client that hung up before its handler began frees the key as well', asy
   assert.deepEqual([(await post(url)).text, runs], ['done', 2]);
 });
 
+for (const written of ['at once', 'in parts']) {
+  test(`what hooks writeHead has its turn in an answer written ${written}: Express`, async (t) => {
+    const url = await behindExpress(t, {}, (web) => {
+      // As on-headers does, for sessions in cookies and response times.
+      web.use((_req, res, next) => {
+        const { writeHead } = res;
+        res.writeHead = (...args: unknown[]) => {
+          res.setHeader('set-cookie', 'sid=1');
+          return writeHead.apply(res, args as never);
+        };
+        next();
+      });
+      web.post('/', (_, res) => {
+        res.status(201);
+        if (written === 'in parts') res.write('a');
+        res.end('b');
+      });
+    });
+    const first = await post(url);
+    assert.equal(first.headers.get('set-cookie'), 'sid=1');
+    assert.deepEqual([first.status, first.text], [201, written === 'in parts' ? 'ab' : 'b']);
+    assert.equal((await post(url)).text, first.text);
+  });
+}
+
 test('headers that are named more than once are all sent', async (t) => {
   const all = ['Set-Cookie', 'a=1', 'X-One', '1', 'set-cookie', 'b=2', 'Vary', ['a', 'b']];
   const pairs = [
@@ -88,6 +113,51 @@ test('headers that are named more than once are all sent', async (t) => {
     const sent = await post(url);
     assert.deepEqual(sent.headers.getSetCookie(), ['a=1', 'b=2']);
     assert.equal(sent.headers.get('vary'), headers === all ? 'a, b' : null);
+  }
+});
+
+test('a length that is not that of the whole body is not sent', async (t) => {
+  for (const length of [1, 100]) {
+    const url = await serve(t, {}, (_, res) => {
+      res.writeHead(201, { 'content-length': length }).end('whole');
+    });
+    assert.equal((await post(url)).text, 'whole');
+  }
+});
+
+test('a 304 may tell the length of what it stands for', async (t) => {
+  const url = await serve(t, {}, (_, res) => {
+    res.writeHead(304, { 'content-length': 100 }).end();
+  });
+  assert.equal((await post(url)).headers.get('content-length'), '100');
+});
+
+test('an error handler that answers in place of what was begun is the answer: Express', async (t) => {
+  const begun: ((res: express.Response) => unknown)[] = [
+    (res) => res.type('csv').writeHead(200, { 'content-length': 5, 'x-begun': '1' }),
+    (res) => res.type('csv').write('id,amount'),
+  ];
+  // Each is told from a part of what was begun by one thing alone: status, a header, one less.
+  const answers: ((res: express.Response) => unknown)[] = [
+    (res) => res.status(500).end('failed'),
+    (res) => res.type('txt').end('failed'),
+    (res) => res.removeHeader('content-type') ?? res.end('failed'),
+  ];
+  for (const begin of begun) {
+    for (const answer of answers) {
+      const url = await behindExpress(t, {}, (web) => {
+        web.post('/', (_, res) => {
+          begin(res);
+          throw new Error('on purpose');
+        });
+        const failed: express.ErrorRequestHandler = (_error, _req, res, _next) => {
+          answer(res);
+        };
+        web.use(failed);
+      });
+      const { text, headers } = await post(url);
+      assert.deepEqual([text, headers.get('x-begun')], ['failed', null]);
+    }
   }
 });
 

@@ -15,7 +15,8 @@ interface Originals {
  *
  * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all seen.
  * An answer that outgrows `answerBytesMax` is let through as it comes. The first `end` counts: what an
- * error handler answers after it is dropped, as Node would refuse it on a response that was sent.
+ * error handler answers after it is dropped, as Node would refuse it on a response that was sent. What
+ * it answers before it, with a head of its own, takes the place of what the handler had begun.
  */
 export class Capture {
   /** Resolves when the handler ended its response or outgrew the limit. */
@@ -29,6 +30,8 @@ export class Capture {
   private readonly chunks: Buffer[] = [];
   private readonly callbacks: (() => void)[] = [];
   private extra: OutgoingHttpHeaders = {};
+  /** Status and headers of the response when its head would have been sent. */
+  private head: { status: number; headers: OutgoingHttpHeaders } | undefined;
   private bytes = 0;
   private ended = false;
   /** Something answered again, and may have changed the headers. */
@@ -80,11 +83,12 @@ export class Capture {
     if (answer) this.forgetUnrecorded(answer);
     const headers = answer ? { ...this.extra, ...answer.headers } : this.extra;
     const body = answer?.body ?? fresh.body;
-    if (answer && !body.equals(fresh.body)) {
-      delete headers['content-length'];
-      res.removeHeader('content-length');
-    }
-    res.writeHead(answer?.status ?? fresh.status, headers);
+    const status = answer?.status ?? fresh.status;
+    const length = headers['content-length'] ?? res.getHeader('content-length');
+    // A client would take what is beyond a length for the next answer, or wait for what is missing.
+    const wrong = length !== undefined && Number(length) !== body.length;
+    if (wrong && status !== 304) headers['content-length'] = body.length;
+    res.writeHead(status, headers);
     endWith(res, body);
     for (const callback of this.callbacks) callback();
   }
@@ -136,12 +140,14 @@ export class Capture {
   private readonly writeHead = (status: number, ...rest: unknown[]): ServerResponse => {
     if (this.through) return this.originals.writeHead.call(this.res, status, ...rest);
     if (this.over) return this.res;
+    this.startOver();
     this.res.statusCode = status;
     const headers = rest.at(-1);
     if (Array.isArray(headers)) this.addPairs(headers);
     else if (typeof headers === 'object' && headers !== null) {
       for (const [name, value] of Object.entries(headers)) this.addHeader(name, value);
     }
+    this.head = { status, headers: this.res.getHeaders() };
     return this.res;
   };
 
@@ -151,6 +157,7 @@ export class Capture {
     // Or a handler that waits for it would never come to its end.
     if (written) process.nextTick(written as () => void);
     if (this.over) return true;
+    this.begin();
     this.add(chunk, rest);
     if (this.bytes > this.bytesMax) this.letThrough();
     return true;
@@ -165,6 +172,7 @@ export class Capture {
       this.answeredAgain = true;
       return this.res;
     }
+    this.begin();
     const { statusCode } = this.res;
     if (statusCode < 200 || statusCode > 999) {
       throw new RangeError(`An answer cannot have the status ${statusCode}.`);
@@ -181,6 +189,38 @@ export class Capture {
     this.resolve({ status: this.res.statusCode, headers, body });
     return this.res;
   };
+
+  /** As Node's own write and end do, so that what hooks writeHead (a session, say) has its turn. */
+  private begin(): void {
+    if (this.head && this.headChanged(this.head)) this.startOver();
+    if (!this.head) this.res.writeHead(this.res.statusCode);
+  }
+
+  /**
+   * What Node allows on no response that has begun: something else answers now, since the handler
+   * failed within its own answer, which was sent to nobody yet.
+   */
+  private headChanged({
+    status,
+    headers,
+  }: {
+    status: number;
+    headers: OutgoingHttpHeaders;
+  }): boolean {
+    if (this.res.statusCode !== status) return true;
+    const now = this.res.getHeaders();
+    const names = Object.keys(now);
+    if (names.length !== Object.keys(headers).length) return true;
+    return names.some((name) => now[name] !== headers[name]);
+  }
+
+  /** Forgets what was begun: two answers in one would be neither, and longer than either says. */
+  private startOver(): void {
+    this.head = undefined;
+    this.extra = {};
+    this.chunks.length = 0;
+    this.bytes = 0;
+  }
 
   private add(chunk: unknown, rest: unknown[]): void {
     if (chunk === undefined || chunk === null) return;

@@ -113,6 +113,17 @@ export function adapterSuite(name: string, start: StartServer, database: () => p
       }
     });
 
+    test('a handler that fails within its answer is answered with the failure alone', async (t) => {
+      const { app, server } = await open(t);
+      const failed = await post(server, '/partial', { key: 'k', json: {} });
+      assert.equal(failed.status, 500);
+      assert.ok(!failed.body.includes('part of it'), failed.body.toString());
+      const length = failed.headers.get('content-length');
+      if (length !== null) assert.equal(Number(length), failed.body.length);
+      assert.equal((await post(server, '/partial', { key: 'k', json: {} })).status, 201);
+      assert.equal(app.runs, 2);
+    });
+
     test('binary bodies are told apart and answered byte by byte', async (t) => {
       const { app, server } = await open(t);
       const bytes = Buffer.from(Array.from({ length: 1_000 }, (_, i) => i % 256));

@@ -23,10 +23,12 @@ export class ModelApp {
     this.pool = pool;
   }
 
+  /** @param write writes to the response itself, where a framework has one. Default: nothing */
   async handle(
     path: string,
     body: unknown,
     idempotency: RequestIdempotency | null | undefined,
+    write: (part: string) => void = () => {},
   ): Promise<ModelReply> {
     const run = ++this.runs;
     const headers = { location: `/things/${run}`, etag: `"${run}"`, 'set-cookie': `run=${run}` };
@@ -44,6 +46,10 @@ export class ModelApp {
       case '/throws':
         if (run === 1) throw new Error('on purpose');
         return { status: 201, headers, body: { json: { run } } };
+      case '/partial':
+        if (run > 1) return { status: 201, headers, body: { json: { run } } };
+        write('part of it');
+        throw new Error('on purpose');
       case '/bytes':
         return { status: 200, headers: octets, body: { bytes: bytesOf(body, run) } };
       case '/no-content':

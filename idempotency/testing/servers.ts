@@ -28,7 +28,9 @@ export const nodeServer: StartServer = async (app, options) => {
     idempotency.protect(async (req, res, context) => {
       const json = isJson(req.headers['content-type']) && context.body.length > 0;
       const body = json ? JSON.parse(context.body.toString()) : context.body;
-      const reply = await app.handle(pathOf(req.url), body, context.idempotency);
+      const reply = await app.handle(pathOf(req.url), body, context.idempotency, (part) =>
+        res.write(part),
+      );
       for (const [name, value] of Object.entries(reply.headers)) res.setHeader(name, value);
       res.statusCode = reply.status;
       if ('stream' in reply.body) return pipeline(reply.body.stream, res);
@@ -45,7 +47,8 @@ export const expressServer: StartServer = async (app, options) => {
   const web = express();
   web.use(express.json({ strict: false }), idempotency);
   web.all('/{*path}', async (req, res) => {
-    const reply = await app.handle(req.path, req.body, (req as never as Given).idempotency);
+    const { idempotency } = req as never as Given;
+    const reply = await app.handle(req.path, req.body, idempotency, (part) => res.write(part));
     res.status(reply.status).set(reply.headers);
     if ('stream' in reply.body) reply.body.stream.pipe(res);
     else if ('bytes' in reply.body) res.send(reply.body.bytes);
@@ -63,7 +66,9 @@ export const fastifyServer: StartServer = async (app, options) => {
     done(null, body),
   );
   web.all('/*', async (request, reply) => {
-    const answer = await app.handle(pathOf(request.url), request.body, request.idempotency);
+    const { url, body, idempotency } = request;
+    const write = (part: string) => reply.raw.write(part);
+    const answer = await app.handle(pathOf(url), body, idempotency, write);
     reply.code(answer.status).headers(answer.headers);
     if ('stream' in answer.body) return reply.send(answer.body.stream);
     return reply.send('bytes' in answer.body ? answer.body.bytes : answer.body.json);
@@ -104,10 +109,12 @@ interface Given {
 type Sink = {
   status(code: number): unknown;
   header(name: string, value: string): unknown;
+  write(part: string): unknown;
+  raw?: { write(part: string): unknown };
 };
 
 const paths =
-  'things other held flaky throws refused bytes stream large silent open-stream transaction transaction-then-throw unsendable'.split(
+  'things other held flaky throws partial refused bytes stream large silent open-stream transaction transaction-then-throw unsendable'.split(
     ' ',
   );
 
@@ -115,7 +122,9 @@ const nestServer = (adapter: () => ExpressAdapter | FastifyAdapter): StartServer
   return async (app, options) => {
     class Things {
       async post(request: Given, response: Sink): Promise<unknown> {
-        const reply = await app.handle(pathOf(request.url), request.body, request.idempotency);
+        const { url, body, idempotency } = request;
+        const write = (part: string) => (response.raw ?? response).write(part);
+        const reply = await app.handle(pathOf(url), body, idempotency, write);
         return nestReply(reply, response);
       }
     }
