@@ -80,7 +80,7 @@ test('a routine that hangs loses its lease after holdMaxMs', async () => {
 test('a routine that fails while its lease is lost is told as the cause', async () => {
   const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'cause' });
   const fault = new Error('routine');
-  const run = locks.using(['k'], { leaseMs: 5_000, holdMaxMs: 1 }, async (lease) => {
+  const run = locks.using(['k'], { leaseMs: 1_000, holdMaxMs: 1 }, async (lease) => {
     await once(lease.signal, 'abort');
     throw fault;
   });
