@@ -108,14 +108,17 @@ async function afterwards({ name, locks, rival, kept }: Party, lost: Lease): Pro
   await Promise.all([again.release(), next.release()]);
 }
 
-/** Repeats a call until the client has found the new master. */
+/**
+ * Repeats a call until the client has found the new master. An attempt whose reply was lost may hold the
+ * key until it is given back.
+ */
 async function untilAvailable<T>(call: () => Promise<T>): Promise<T> {
   let answer: { readonly value: T } | undefined;
   await until(async () => {
     try {
       answer = { value: await call() };
     } catch (error) {
-      if (!(error instanceof LockUnavailable)) throw error;
+      if (!(error instanceof LockUnavailable || error instanceof LockTimeout)) throw error;
     }
     return answer !== undefined;
   });

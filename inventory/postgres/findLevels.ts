@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Pair } from './lockLevels.ts';
 import { Conditions, type PageOf, rowsOf } from './reads.ts';
 
-/** A level as a reader sees it: holds that are over are available already, and booked. */
+/** A level as a reader sees it: holds that are over count as available already. */
 export interface LevelRow extends Pair {
   readonly onHand: number;
   readonly reserved: number;
@@ -10,19 +10,15 @@ export interface LevelRow extends Pair {
 }
 
 // Units of expired reservations are available from the instant they expire; the ledger books that
-// with the level's next command, a movement for each line. Its sequence counts from the same instant,
-// or one ETag would stand for two levels and an expectation of what was read would not be met.
+// with the level's next command.
 const columns = `
-  l.warehouse, l.product, l.on_hand AS "onHand",
-  l.reserved - overdue.units AS reserved, l.sequence + overdue.lines AS sequence`;
-
-const source = `levels l CROSS JOIN LATERAL (
-    SELECT count(*) AS lines,
-           coalesce(sum(quantity - shipped - released - expired), 0)::bigint AS units
+  l.warehouse, l.product, l.on_hand AS "onHand", l.sequence,
+  l.reserved - coalesce((
+    SELECT sum(line.quantity - line.shipped - line.released - line.expired)
     FROM reservation_lines line
     WHERE line.tenant_id = l.tenant_id AND line.warehouse = l.warehouse
       AND line.product = l.product AND line.expires_at <= clock_timestamp()
-      AND line.shipped + line.released + line.expired < line.quantity) overdue`;
+      AND line.shipped + line.released + line.expired < line.quantity), 0)::bigint AS reserved`;
 
 /** Levels by warehouse and product, in the order of their codes. */
 export function findLevels(
@@ -40,7 +36,7 @@ export function findLevels(
       `(l.warehouse, l.product) > (${where.parameter(warehouse)}, ${where.parameter(product)})`,
     );
   }
-  const text = `SELECT ${columns} FROM ${source} WHERE l.tenant_id = $1${where.text}
+  const text = `SELECT ${columns} FROM levels l WHERE l.tenant_id = $1${where.text}
     ORDER BY l.warehouse, l.product LIMIT ${where.parameter(page.limit)}`;
   return rowsOf<LevelRow>(pool, text, where.values);
 }
@@ -51,7 +47,7 @@ export async function findLevel(
   tenant: string,
   { warehouse, product }: Pair,
 ): Promise<LevelRow | undefined> {
-  const text = `SELECT ${columns} FROM ${source}
+  const text = `SELECT ${columns} FROM levels l
     WHERE l.tenant_id = $1 AND l.warehouse = $2 AND l.product = $3`;
   const values = [tenant, warehouse, product];
   const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');
