@@ -14,7 +14,7 @@ import { escapeToken, faultAt } from './validation.ts';
 export function inexactness(text: string, value: unknown): Fault | undefined {
   const { members, mayRound } = survey(text);
   if (!mayRound && members === membersOf(value)) return undefined;
-  return firstFault(text);
+  return firstFault(text, value);
 }
 
 /** More digits than this may be more than a double holds. */
@@ -71,8 +71,9 @@ interface Place {
 
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"(?:\s*:)?|[{}[\],]|-?\d[\d.eE+-]*/g;
 
-function firstFault(text: string): Fault | undefined {
+function firstFault(text: string, value: unknown): Fault | undefined {
   const places: Place[] = [];
+  const fault = (detail: string) => faultAt(pointerTo(places), detail, '$', value);
   for (const [token] of text.matchAll(TOKENS)) {
     const place = places.at(-1);
     if (token === '{') places.push({ names: new Set(), at: '' });
@@ -81,10 +82,10 @@ function firstFault(text: string): Fault | undefined {
     else if (token === ',' && typeof place?.at === 'number') place.at += 1;
     else if (token.endsWith(':') && place?.names !== undefined) {
       place.at = JSON.parse(token.slice(0, -1)) as string;
-      if (place.names.has(place.at)) return faultAt(pointerTo(places), 'is there twice');
+      if (place.names.has(place.at)) return fault('is there twice');
       place.names.add(place.at);
     } else if (/^[-\d]/.test(token) && !isExact(token)) {
-      return faultAt(pointerTo(places), 'has more digits than can be kept exactly');
+      return fault('has more digits than can be kept exactly');
     }
   }
   return undefined;

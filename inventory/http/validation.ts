@@ -59,7 +59,7 @@ function faultsOf(errors: readonly ErrorObject[], value: unknown, root: string):
   for (const error of errors) {
     if (error.keyword === 'anyOf' || error.keyword === 'oneOf') continue;
     const pointer = pointerOf(error);
-    const fault = { path: jsonPath(pointer, root, value), pointer, detail: detailOf(error) };
+    const fault = faultAt(pointer, detailOf(error), root, value);
     const key = `${fault.path} ${fault.detail}`;
     if (!faults.has(key)) faults.set(key, fault);
     if (faults.size === faultsMax) break;
@@ -67,9 +67,12 @@ function faultsOf(errors: readonly ErrorObject[], value: unknown, root: string):
   return [...faults.values()];
 }
 
-/** @param pointer a JSON Pointer (RFC 6901), whose numbers are indexes */
-export function faultAt(pointer: string, detail: string, root = '$'): Fault {
-  return { path: jsonPath(pointer, root), pointer, detail };
+/**
+ * @param pointer a JSON Pointer (RFC 6901)
+ * @param value what it leads into, if it is at hand: else its numbers are indexes
+ */
+export function faultAt(pointer: string, detail: string, root = '$', value?: unknown): Fault {
+  return { path: jsonPath(pointer, root, value), pointer, detail };
 }
 
 function pointerOf({ keyword, instancePath, params }: ErrorObject): string {
@@ -97,8 +100,8 @@ function detailOf({ keyword, params, message }: ErrorObject): string {
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** @param value what the pointer leads into, if it is at hand: into an object a number is a name */
-function jsonPath(pointer: string, root: string, value?: unknown): string {
+/** Into an object a number is a name. */
+function jsonPath(pointer: string, root: string, value: unknown): string {
   let at = value;
   let path = root;
   for (const token of pointer.split('/').slice(1)) {
