@@ -177,11 +177,9 @@ async function reasonNotToConnect(url: string): Promise<string | undefined> {
 
 /** Keys may be made before the first start of a service: the schema is made as it would make it. */
 async function withPool<T>(url: string, use: (pool: pg.Pool) => Promise<T>): Promise<T> {
-  await migrate(url).catch((error) => {
-    throw withoutDatabase(error);
-  });
   const database = openDatabase({ url, connections: 2 });
   try {
+    await migrate(url);
     return await use(database.reads);
   } catch (error) {
     throw withoutDatabase(error);

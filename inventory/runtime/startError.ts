@@ -26,13 +26,13 @@ const WORDS: Record<string, string> = {
   EHOSTUNREACH: 'no route to the host',
 };
 
-/**
- * A failure of the database at a start, in one line. What has no code is a defect of ours, and keeps its
- * stack.
- */
+/** Of PostgreSQL (SQLSTATE) or of the system; frameworks have codes too, such as `FST_ERR_…`. */
+const DATABASE_CODE = /^(?:[0-9A-Z]{5}|E[A-Z]+)$/;
+
+/** A failure of the database at a start, in one line. Another error is a defect of ours, and keeps its stack. */
 export function withoutDatabase(error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof StartError || typeof code !== 'string') return error;
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (error instanceof StartError || !DATABASE_CODE.test(code)) return error;
   return new StartError(`the database cannot be used: ${reasonOf(error)}`, { cause: error });
 }
 
