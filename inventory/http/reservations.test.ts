@@ -200,6 +200,19 @@ test('from its expiry on, the units of a reservation are available to reads and 
   });
 });
 
+test('a level whose hold is over is read again by whoever knows its sequence', async () => {
+  const { writer } = await stocked('P');
+  const read = (etag: string) => writer.get('/v1/stock/W1/P', { 'if-none-match': etag });
+  await expired(writer);
+  const freed = await read('"2"');
+  assert.equal(freed.status, 200);
+  assert.partialDeepStrictEqual(freed.body, { reserved: 0, available: 10, sequence: 2 });
+  assert.equal((await read('*')).status, 304);
+  await writer.did('/v1/receipts', { warehouse: 'W1', lines: p(1) });
+  assert.equal((await read('"2"')).status, 200);
+  assert.equal((await read('"4"')).status, 304);
+});
+
 test('a reservation is exactly as available as its expiry says, and never before', async () => {
   const { writer } = await stocked('P');
   const { expiresAt } = (await reserve(writer, 10, { ttlSeconds: 1 })).body;

@@ -82,7 +82,7 @@ function addLevel(app: FastifyInstance, database: Database): void {
         tags: ['Stock'],
         summary: 'Read one level, now or at a time',
         description:
-          '`ETag` is the sequence; `If-None-Match` is answered with 304. With `at`, the level as the ledger had it then.',
+          '`ETag` is the sequence; `If-None-Match` is answered with 304, except from the end of a reservation on until the next command on the level advances its sequence: its units are available meanwhile. With `at`, the level as the ledger had it then.',
         params: Type.Object({ warehouse: Code, product: Code }),
         querystring: Type.Object({ at: Type.Optional(DateTime) }, { additionalProperties: false }),
         response: { 200: LevelAnswer },
@@ -94,17 +94,25 @@ function addLevel(app: FastifyInstance, database: Database): void {
       const level = await readLevel(database, principal.tenant, params, at);
       const etag = `"${level.sequence}"`;
       reply.header('etag', etag);
-      if (namesEtag(headers['if-none-match'], etag)) return reply.code(304).send();
+      // A hold that ends changes the level before its sequence, which only the next command advances.
+      const isBooked = level.reserved === level.reservedInLedger;
+      if (isKnown(headers['if-none-match'], isBooked ? etag : undefined)) {
+        return reply.code(304).send();
+      }
       return levelJson(level);
     },
   );
 }
 
-/** The weak comparison that RFC 9110, section 13.1.2 has for `If-None-Match`. */
-function namesEtag(field: string | undefined, etag: string): boolean {
+/**
+ * Whether a caller has what it asks for, by the weak comparison that RFC 9110, section 13.1.2 has for
+ * `If-None-Match`.
+ * @param etag undefined when no tag stands for what would be answered
+ */
+function isKnown(field: string | undefined, etag: string | undefined): boolean {
   if (field === undefined) return false;
-  const named = field.split(',').map((text) => text.trim());
-  return named.some((text) => text === '*' || text === etag || text === `W/${etag}`);
+  const named = field.split(',').map((text) => text.trim().replace(/^W\//, ''));
+  return named.some((text) => text === '*' || text === etag);
 }
 
 /** @throws ApiError unknown-warehouse, unknown-product */
@@ -129,7 +137,7 @@ async function readLevel(
     const detail = `Not registered: ${product}.`;
     throw new ApiError('unknown-product', detail, { products: [product] });
   }
-  return { warehouse, product, onHand: 0, reserved: 0, sequence: 0 };
+  return { warehouse, product, onHand: 0, reserved: 0, reservedInLedger: 0, sequence: 0 };
 }
 
 function levelJson({ warehouse, product, onHand, reserved, sequence }: LevelRow) {

@@ -6,13 +6,15 @@ import { Conditions, type PageOf, rowsOf } from './reads.ts';
 export interface LevelRow extends Pair {
   readonly onHand: number;
   readonly reserved: number;
+  /** `reserved` as the ledger has it at `sequence`: larger while a hold that is over is not booked. */
+  readonly reservedInLedger: number;
   readonly sequence: number;
 }
 
 // Units of expired reservations are available from the instant they expire; the ledger books that
 // with the level's next command.
 const columns = `
-  l.warehouse, l.product, l.on_hand AS "onHand", l.sequence,
+  l.warehouse, l.product, l.on_hand AS "onHand", l.sequence, l.reserved AS "reservedInLedger",
   l.reserved - coalesce((
     SELECT sum(line.quantity - line.shipped - line.released - line.expired)
     FROM reservation_lines line
@@ -79,7 +81,8 @@ export async function findLevelAt(
       JOIN movements m ON m.tenant_id = $1 AND m.warehouse = $2 AND m.product = $3
         AND m.sequence = (s.low + s.high + 1) / 2
       WHERE s.low < s.high)
-    SELECT m.warehouse, m.product, m.on_hand AS "onHand", m.reserved, m.sequence
+    SELECT m.warehouse, m.product, m.on_hand AS "onHand", m.sequence, m.reserved,
+      m.reserved AS "reservedInLedger"
     FROM search s
     JOIN movements m ON m.tenant_id = $1 AND m.warehouse = $2 AND m.product = $3
       AND m.sequence = s.low
