@@ -5,6 +5,7 @@ import { ensureApiKey } from './postgres/apiKeys.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startChildRedis } from './runtime/childRedis.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
+import { LogStream } from './runtime/logStream.ts';
 import { reasonOf, StartError, withoutDatabase } from './runtime/startError.ts';
 import { createService, type Service } from './service.ts';
 import { readSettings, type Settings, SettingsError } from './settings.ts';
@@ -67,7 +68,7 @@ async function start(): Promise<void> {
   const settings = readSettings(process.env);
   const logger = pino(
     { level: settings.logLevel, redact: ['req.headers.authorization'] },
-    pino.destination({ dest: 2, sync: false }),
+    new LogStream(2),
   );
   const backing = await startBacking(settings, logger);
   let service: Service | undefined;
