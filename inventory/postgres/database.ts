@@ -49,36 +49,46 @@ const idleInTransactionTimeoutMs = 4_000;
 /** A black-holed connection is given up after this; longer than the server's own statement limit. */
 const queryTimeoutMs = 12_000;
 
-const sessionOptions = [
+const sessionSettings = {
   // What a statement by itself runs in; a role or a database may have another default.
-  'default_transaction_isolation=read\\ committed',
-  `statement_timeout=${statementTimeoutMs}`,
-  `lock_timeout=${lockTimeoutMs}`,
-  `idle_in_transaction_session_timeout=${idleInTransactionTimeoutMs}`,
+  default_transaction_isolation: 'read committed',
+  statement_timeout: `${statementTimeoutMs}`,
+  lock_timeout: `${lockTimeoutMs}`,
+  idle_in_transaction_session_timeout: `${idleInTransactionTimeoutMs}`,
   // A client whose machine is gone says nothing any more: its session ends after some 20 s.
-  'tcp_keepalives_idle=10',
-  'tcp_keepalives_interval=3',
-  'tcp_keepalives_count=3',
-  'timezone=UTC',
-  'client_min_messages=warning',
-];
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '3',
+  tcp_keepalives_count: '3',
+  timezone: 'UTC',
+  client_min_messages: 'warning',
+};
 
 // Every statement of a batch finds its rows by a whole primary key, from arrays. The planner guesses
 // the length of an array and, on tables that are small or not analysed yet, prefers to read them
 // whole; a plan made then would stay as they grow. What remains is a nested loop over an index.
-const batchOptions = [
-  ...sessionOptions,
-  'plan_cache_mode=force_generic_plan',
-  'enable_hashjoin=off',
-  'enable_mergejoin=off',
-  'enable_seqscan=off',
-  'enable_bitmapscan=off',
-  'enable_material=off',
-  'jit=off',
-];
+const batchSettings = {
+  ...sessionSettings,
+  plan_cache_mode: 'force_generic_plan',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_material: 'off',
+  jit: 'off',
+};
 
-function optionsOf(settings: readonly string[]): string {
-  return settings.map((setting) => `-c ${setting}`).join(' ');
+/**
+ * A hook for new connections. The startup parameter `options` would save its round trip, but
+ * PgBouncer refuses it, and the `options` of a URL would take the place of it.
+ */
+function setting(settings: Readonly<Record<string, string>>) {
+  const values = [Object.keys(settings), Object.values(settings)];
+  return async (client: pg.ClientBase) => {
+    await client.query(
+      'SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)',
+      values,
+    );
+  };
 }
 
 const INT8 = 20;
@@ -105,13 +115,13 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
   const reads = new pg.Pool({
     ...config,
-    options: optionsOf(sessionOptions),
+    onConnect: setting(sessionSettings),
     max: readConnections,
     pipeline: true,
   } as pg.PoolConfig);
   const writes = new pg.Pool({
     ...config,
-    options: optionsOf(batchOptions),
+    onConnect: setting(batchSettings),
     max: Math.max(1, options.connections - readConnections),
     pipeline: true,
   } as pg.PoolConfig);
