@@ -65,6 +65,13 @@ export const catalogue = {
     explanation: 'The route, or the posting, reservation, key or lock it names, does not exist.',
     retryable: false,
   },
+  'request-timeout': {
+    status: 408,
+    title: 'The request did not arrive in time',
+    explanation:
+      'A request has 30 seconds to arrive, from its first byte to its last. Nothing was done; send it again with the same key.',
+    retryable: true,
+  },
   'insufficient-stock': {
     status: 409,
     title: 'There is not enough available stock',

@@ -154,7 +154,8 @@ function refusalsOf({ config, schema }: RouteOptions): ErrorCode[] {
   if (role !== undefined) codes.push('unauthenticated', 'database-unavailable');
   // Every API key may read.
   if (role !== undefined && role !== 'reader') codes.push('forbidden');
-  if (schema?.body !== undefined) codes.push('payload-too-large', 'unsupported-media-type');
+  if (schema?.body !== undefined)
+    codes.push('request-timeout', 'payload-too-large', 'unsupported-media-type');
   const possible = new Set([
     ...codes,
     ...(described.refusals ?? []),

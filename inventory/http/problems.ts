@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Answer, IdempotencyError } from '@onhand/idempotency';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
@@ -124,19 +125,21 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   return reply.code(problem.status).type(problemType).send(body);
 }
 
-/** Answers what is no HTTP request: there is no request then, only the socket it came from. */
+/** Answers what is no HTTP request, or no whole one: there is only the socket that it came from. */
 export function answerUnreadable(
   error: Error & { code?: string },
   socket: Socket,
   requestId: string,
 ): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const { status, body } = problemFor(
-    validationFailed([faultAt('', 'cannot be read as an HTTP request')]),
-  );
+  const refusal =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new ApiError('request-timeout', 'The request did not arrive in time.')
+      : validationFailed([faultAt('', 'cannot be read as an HTTP request')]);
+  const { status, body } = problemFor(refusal);
   const text = JSON.stringify(body);
   const head = [
-    `HTTP/1.1 ${status} Bad Request`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `X-Request-Id: ${requestId}`,
     `Content-Type: ${problemType}`,
     `Content-Length: ${Buffer.byteLength(text)}`,

@@ -139,3 +139,20 @@ test('a connection whose small body came late serves the next request, and close
   await closed;
   assert.match(answers, /^HTTP\/1.1 401 .*HTTP\/1.1 200 .*{"status":"ok"}$/s);
 });
+
+test('a body that has not arrived in time is refused, and its key is free', async (t) => {
+  const { server } = api.service.app;
+  const { headersTimeout, requestTimeout } = server;
+  assert.deepEqual([headersTimeout, requestTimeout], [30_000, 30_000]);
+  Object.assign(server, { headersTimeout: 100, requestTimeout: 100 });
+  t.after(() => Object.assign(server, { headersTimeout, requestTimeout }));
+  const body = '{"warehouse":"W1","lines":[{"product":"P","quantity":1}]}';
+  const socket = open(writer, '/v1/receipts', { 'content-length': String(body.length) });
+  socket.write(body.slice(1));
+  const answer = await text(socket);
+  assert.match(answer, /^HTTP\/1.1 408 Request Timeout\r\n.*"code":"request-timeout"/s);
+  socket.destroy();
+  await writer.put('/v1/warehouses/W1');
+  await writer.put('/v1/products/P');
+  await writer.did('/v1/receipts', JSON.parse(body), 'k');
+});

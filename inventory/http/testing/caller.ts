@@ -152,6 +152,7 @@ export const STATUS: Record<string, number> = {
   'reservation-expired': 409,
   'already-reversed': 409,
   'request-in-flight': 409,
+  'request-timeout': 408,
   'payload-too-large': 413,
   'unsupported-media-type': 415,
   'idempotency-key-reused': 422,
