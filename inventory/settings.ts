@@ -37,13 +37,13 @@ function integer(at: Described & { unit: string; min: number; max: number }): Se
   return { default: undefined, ...at, bounds, read };
 }
 
-function address(at: Described & { schemes: string[] }): Setting<string> {
-  const bounds = at.schemes.map((scheme) => `${scheme}://…`).join(', ');
+function address(
+  at: Described & { bounds: string; matches: (text: string) => boolean },
+): Setting<string> {
+  const { bounds, matches } = at;
   const read = (text: string) =>
-    at.schemes.some((scheme) => text.startsWith(`${scheme}://`))
-      ? text
-      : new Fault(`must be an address ${bounds.replaceAll(', ', ' or ')}`);
-  return { default: undefined, ...at, unit: 'URL', bounds, isSecret: true, read };
+    matches(text) ? text : new Fault(`must be an address ${bounds.replaceAll(', ', ' or ')}`);
+  return { default: undefined, ...at, unit: 'URL', isSecret: true, read };
 }
 
 function pattern(
@@ -55,6 +55,14 @@ function pattern(
 
 /** What can be an API key: too long to be guessed, and safe in a header. */
 export const API_KEY = /^[\x21-\x7e]{16,200}$/;
+
+/** What the client of Redis can read: at anything else it throws. */
+function isRedisAddress(text: string): boolean {
+  if (text.startsWith('unix:')) return text.startsWith('unix:///');
+  const url = URL.parse(text);
+  if (url === null || !/^rediss?:$/.test(url.protocol)) return false;
+  return url.hostname !== '' && /^\/?\d*$/.test(url.pathname);
+}
 
 /** Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.) */
 function format(count: number): string {
@@ -73,12 +81,14 @@ export type Settings = Readonly<Values>;
 const OPTIONAL = {
   databaseUrl: address({
     name: 'DATABASE_URL',
-    schemes: ['postgres', 'postgresql'],
+    bounds: 'postgres://…, postgresql://…',
+    matches: (text) => /^postgres(ql)?:\/\//.test(text),
     description: 'PostgreSQL 15 to 18. Not set: an embedded one, its data in `ONHAND_DATA_DIR`.',
   }),
   redisUrl: address({
     name: 'REDIS_URL',
-    schemes: ['redis', 'rediss', 'unix'],
+    bounds: 'redis://HOST[:PORT][/NUMBER], rediss://…, unix:///PATH',
+    matches: isRedisAddress,
     description:
       'Redis or Valkey for claims and locks. Not set: the one on PATH as a child, else memory.',
   }),
