@@ -41,6 +41,7 @@ const problem = (code: string) => JSON.stringify({ code });
 const undecided: [name: string, answer: Answer | undefined, cause: string][] = [
   ['a broken connection', undefined, 'connection'],
   ['503', { status: 503, body: problem('overloaded') }, '503 overloaded'],
+  ['408', { status: 408, body: problem('request-timeout') }, '408 request-timeout'],
   ['429', { status: 429, body: problem('rate-limited') }, '429 rate-limited'],
   ['an answer of a proxy', { status: 502, body: '<html>' }, '502 status-502'],
   [

@@ -24,8 +24,8 @@ const waitMsMax = 5_000;
 /**
  * Sends a request until it is decided, each time with the same key.
  *
- * Tried again: broken connections, 409 `request-in-flight`, 429 and every 5xx, after `Retry-After`
- * or else a doubling wait. In all at most `patienceMs` and one last attempt.
+ * Tried again: broken connections, 408, 409 `request-in-flight`, 429 and every 5xx, after
+ * `Retry-After` or else a doubling wait. In all at most `patienceMs` and one last attempt.
  * @throws GaveUpError with the last cause
  */
 export async function send(
@@ -60,10 +60,12 @@ async function attemptOnce(connection: Connection, call: Call): Promise<Attempt>
     return { cause: 'connection', detail: message || String(code), afterMs: undefined };
   }
   const code = isSuccess(reply) ? undefined : problemCode(reply);
-  const isUndecided = reply.status >= 500 || reply.status === 429 || code === 'request-in-flight';
+  const { status } = reply;
+  const isUndecided =
+    status >= 500 || status === 408 || status === 429 || code === 'request-in-flight';
   if (!isUndecided) return { cause: undefined, reply };
   const seconds = Number(reply.headers['retry-after']);
-  const cause = `${reply.status} ${code}`;
+  const cause = `${status} ${code}`;
   return { cause, detail: cause, afterMs: seconds > 0 ? seconds * 1_000 : undefined };
 }
 

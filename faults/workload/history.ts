@@ -121,7 +121,7 @@ export interface History {
 }
 
 /** Codes that say nothing about what becomes of the request: send it again with the same key. */
-const retryCodes = new Set(['request-in-flight', 'rate-limited']);
+const retryCodes = new Set(['request-timeout', 'request-in-flight', 'rate-limited']);
 
 /** Whether an answer is the last word on its request. */
 export function isFinal({ status, body }: Answer): boolean {
