@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { symlinkSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -47,6 +48,14 @@ test('a database that cannot be reached stops the start with one line', async (t
     { DATABASE_URL: url, LOG_LEVEL: 'warn' },
     /^onhand: the database .*connection refused$/m,
   );
+});
+
+test('a temporary folder that cannot be used stops the start with one line', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const PATH = makeTestFolder(t);
+  symlinkSync('/bin/true', path.join(PATH, 'redis-server'));
+  const env = { DATABASE_URL: url, PATH, TMPDIR: path.join(PATH, 'none'), LOG_LEVEL: 'warn' };
+  await refuses(t, env, /^onhand: Redis needs a folder in .*none \(TMPDIR\): /);
 });
 
 test('a taken port stops the start with one line', async (t) => {

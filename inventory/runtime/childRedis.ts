@@ -60,10 +60,17 @@ export async function startChildRedis(options: {
   return { url: server.url, ...lifeOf(server) };
 }
 
-/** A private folder with a path that leaves room for a socket's name: 104 bytes hold it all. */
+/**
+ * A private folder with a path that leaves room for a socket's name: 104 bytes hold it all.
+ * @throws StartError when there cannot be one
+ */
 export function makeRedisDir(): string {
   const parent = Buffer.byteLength(os.tmpdir()) <= 70 ? os.tmpdir() : '/tmp';
-  return mkdtempSync(path.join(parent, 'onhand-'));
+  try {
+    return mkdtempSync(path.join(parent, 'onhand-'));
+  } catch (error) {
+    throw new StartError(`Redis needs a folder in ${parent} (TMPDIR): ${reasonOf(error)}`);
+  }
 }
 
 /** Starts one empty server in a private folder, which goes when the server does. */
