@@ -136,7 +136,14 @@ test('a signal that comes twice at once, as Ctrl-C under npm does, is one', asyn
 test('a connection that says nothing, or not all of its request, holds no stop up', async (t) => {
   const { service } = await startOne(t);
   const { hostname, port } = new URL(service.url);
-  for (const text of ['', 'GET /healthz HTT']) {
+  const head = [
+    'POST /v1/receipts HTTP/1.1',
+    'Host: x',
+    `Authorization: Bearer ${service.apiKey}`,
+    'Content-Type: application/json',
+    'Content-Length: 9',
+  ];
+  for (const text of ['', 'GET /healthz HTT', `${head.join('\r\n')}\r\n\r\n{`]) {
     const socket = net.connect(Number(port), hostname);
     socket.on('error', () => {});
     t.after(() => socket.destroy());

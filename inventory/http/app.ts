@@ -142,26 +142,36 @@ function addRequestIds(app: FastifyInstance): void {
   });
 }
 
+/** How long a stop waits for the rest of a request that is on its way. */
+const arrivalMs = 1_000;
+
 /**
  * An answer of a stopping service is the last on its connection. Kept alive, the connection would hold
- * the stop up for as long as its keep-alive time-out.
+ * the stop up for as long as its keep-alive time-out. So would one that Node does not count as idle
+ * because it has never sent a request, as browsers and load balancers open them ahead, or not all of it.
  */
 function closeConnectionsWhenStopping(app: FastifyInstance): void {
   let stopping = false;
-  // Node counts a connection as idle only when it has answered a request: one that was opened ahead,
-  // as browsers and load balancers do, would hold up every stop until its time-out.
-  const silent = new Set<Socket>();
+  const arriving = new Set<Socket>();
   app.server.on('connection', (socket) => {
-    silent.add(socket);
-    socket.once('close', () => silent.delete(socket));
+    arriving.add(socket);
+    socket.once('close', () => arriving.delete(socket));
   });
   app.addHook('onRequest', ({ raw }, _reply, done) => {
-    if (silent.size > 0) silent.delete(raw.socket);
+    arriving.add(raw.socket);
+    done();
+  });
+  // The body is read by now.
+  app.addHook('preValidation', ({ raw }, _reply, done) => {
+    arriving.delete(raw.socket);
     done();
   });
   app.addHook('preClose', (done) => {
     stopping = true;
-    for (const socket of silent) socket.destroy();
+    for (const socket of arriving) if (socket.bytesRead === 0) socket.destroy();
+    setTimeout(() => {
+      for (const socket of arriving) socket.destroy();
+    }, arrivalMs).unref();
     done();
   });
   app.addHook('onSend', (_request, reply, _payload, done) => {
