@@ -206,6 +206,27 @@ test('a posting reversed twice is noticed', () => {
   assert.deepEqual(namesOf(example), ['effect']);
 });
 
+test('units come back to an expired reservation by a reversal, but are not taken from it', () => {
+  const { example, reservation } = sound();
+  const ship: Command = { type: 'reservation-ship', reservation };
+  const shipped = example.post(40, ship, [['P1', -2, -2]]).posting;
+  Object.assign(shipped, { reservation });
+  const undo = (at: number, id: string, onHand: number, reserved: number) => {
+    const { posting } = example.post(at, { type: 'reversal', posting: id }, [
+      ['P1', onHand, reserved],
+    ]);
+    return Object.assign(posting, { reservation, reverses: id });
+  };
+  const back = undo(1_200, shipped.id, 2, 2);
+  const end = example.posting(1_204, { type: 'expiry', reservation });
+  example.move(end, 'P1', 0, -2);
+  Object.assign(example.snapshot.reservations[0] as object, { held: { P1: 0 } });
+  assert.deepEqual(check(example.history, example.snapshot), []);
+  undo(1_300, back.id, -2, -2);
+  Object.assign(example.snapshot.reservations[0] as object, { held: { P1: -2 } });
+  assertNotices(example, 'effect');
+});
+
 test('units given back before the expiry are noticed, and an expiry by another clock', () => {
   const { example, reservation } = sound();
   const early = example.posting(600, { type: 'expiry', reservation });

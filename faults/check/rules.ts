@@ -114,10 +114,12 @@ function reverse(
     throw new Impossible('no such posting');
   }
   if (world.reversed.has(id)) throw new Impossible('the posting was reversed before');
+  if (original.type === 'expiry') throw new Impossible('it is an expiry');
   const held = world.reservations.get(original.reservation ?? '');
-  if (held !== undefined) refuseExpired(held, posting);
   for (const movement of world.movements.get(id) ?? []) {
     const { warehouse, product, onHandChange, reservedChange } = movement;
+    // Units come back to a reservation at any time; they are taken from it until it expires.
+    if (held !== undefined && reservedChange > 0) refuseExpired(held, posting);
     add(warehouse, product, -onHandChange, -reservedChange);
   }
 }

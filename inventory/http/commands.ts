@@ -172,7 +172,7 @@ export const commandKinds: readonly CommandKind[] = [
     path: '/v1/postings/{id}/reverse',
     target: 'posting',
     schema: schemas.Reversal,
-    summary: 'Undo a posting by its opposite, once; of a reservation, until it expires',
+    summary: 'Undo a posting by its opposite, once',
     refusals: [...inactive, 'validation-failed', 'already-reversed', ...beyondLevels],
     decode: ({ reason, ...body }, posting) => ({
       type: 'reversal',

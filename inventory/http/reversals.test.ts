@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import { waitingSessions } from '../testing/pipelineRig.ts';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertFaults, assertProblem, type Caller } from './testing/caller.ts';
 
@@ -82,6 +84,62 @@ test('the reversal of a shipment from a reservation holds the units again', asyn
   const again = await writer.get(`/v1/reservations/${body.id}`);
   assert.partialDeepStrictEqual(again.body, { status: 'active', lines: [{ shipped: 0 }] });
   await writer.did(`/v1/reservations/${body.id}/ship`);
+});
+
+test('what reversals bring back to a reservation that has expired is available to the next command', async (t) => {
+  const { id: tenant, writer, admin } = await stocked('P', 'Q');
+  const { id } = (await writer.did('/v1/reservations', { ...p(9), ttlSeconds: 1 })).body;
+  const ship = async (quantity: number) => {
+    const lines = [{ product: 'P', quantity }];
+    return (await writer.did(`/v1/reservations/${id}/ship`, { lines })).body.posting.id;
+  };
+  const shipped = [await ship(2), await ship(3)];
+  await waitFor('the reservation has expired', async () => {
+    return (await writer.get(`/v1/reservations/${id}`)).body.status === 'expired';
+  });
+  assert.equal(await writer.level('W1', 'P'), '5/0/5@4');
+  const commands = [
+    ...shipped.map((posting) => ({ type: 'reversal', posting, reason: 'came back' })),
+    { type: 'shipment', ...p(10) },
+    { type: 'shipment', ...p(1) },
+  ].map((command, n) => ({ ...command, idempotencyKey: `late-${n}` }));
+  const statuses = [201, 201, 201, 409];
+  const preview = await writer.post('/v1/batches?dryRun=true', { commands });
+  assert.deepEqual(
+    preview.body.results.map(({ status }) => status),
+    statuses,
+  );
+  // While one batch waits for its levels, all of the next gathers.
+  const session = await api.session(t);
+  await session.query(`BEGIN; SELECT FROM levels WHERE tenant_id = '${tenant}' FOR UPDATE`);
+  const first = writer.did('/v1/receipts', {
+    warehouse: 'W1',
+    lines: [{ product: 'Q', quantity: 1 }],
+  });
+  await waitFor('a batch waits', async () => (await waitingSessions(session)) === 1);
+  const sent = writer.post('/v1/batches', { commands });
+  await waitFor('the others gather', async () => {
+    const { text } = await admin.get('/metrics');
+    return /^onhand_queue_commands 4$/m.test(text);
+  });
+  await session.query('COMMIT');
+  await first;
+  const { results } = (await sent).body;
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    statuses,
+  );
+  // Opening, hold, two shipments; the end of what was left, two returns with their ends, a shipment.
+  assert.equal(await writer.level('W1', 'P'), '0/0/0@10');
+  assert.partialDeepStrictEqual((await writer.get(`/v1/reservations/${id}`)).body, {
+    status: 'expired',
+    lines: [{ quantity: 9, shipped: 0, released: 0 }],
+  });
+  const { rows } = await session.query(
+    'SELECT expired::int FROM reservation_lines WHERE tenant_id = $1',
+    [tenant],
+  );
+  assert.deepEqual(rows, [{ expired: 9 }]);
 });
 
 test('a reservation of which units were shipped cannot be reversed whole', async () => {

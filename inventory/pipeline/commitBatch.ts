@@ -184,10 +184,11 @@ function decideAll(
   const stored = new Map(loaded.context.records.map((record) => [record.key, record]));
   const posted: Posted[] = [];
   const records: StoredRecord[] = [];
-  for (const lapsed of expire(stock, context)) {
-    apply(stock, lapsed);
-    posted.push(lapsed);
-  }
+  const post = (outcome: Outcome) => {
+    apply(stock, outcome);
+    if (outcome.posted) posted.push(outcome);
+  };
+  expire(stock, context).forEach(post);
   const settlements = submissions.map(({ key, fingerprint, command }): Settlement => {
     const before = stored.get(key);
     if (before !== undefined) {
@@ -204,8 +205,8 @@ function decideAll(
       // A defect in deciding one command must not fail its neighbours; nothing of it was applied.
       return { error };
     }
-    apply(stock, outcome);
-    if (outcome.posted) posted.push(outcome);
+    post(outcome);
+    expire(stock, context).forEach(post);
     records.push({ key, fingerprint, ...answer, expiresAt });
     return { record: { fingerprint, answer, expiresAt }, replayed: false };
   });

@@ -44,8 +44,8 @@ export class Preview {
   #decideAll({ stock, context }: LoadedStock, commands: readonly Command[]): Answer[] {
     const { now } = context;
     const decided: Context = { now, recordedAt: now, nextId: () => uuidv7(now) };
-    for (const lapsed of expire(stock, decided)) apply(stock, lapsed);
     return commands.map((command) => {
+      for (const lapsed of expire(stock, decided)) apply(stock, lapsed);
       const outcome = decide(stock, command, decided);
       apply(stock, outcome);
       return this.#render(outcome, command, now);

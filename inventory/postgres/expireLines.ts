@@ -7,8 +7,10 @@ const statement = {
   text: `
     UPDATE reservation_lines line
     SET expired = line.expired + lapsed.units
-    FROM (SELECT unnest($2::uuid[]) AS reservation_id, unnest($3::text[]) AS product,
-                 unnest($4::bigint[]) AS units) AS lapsed
+    FROM (SELECT reservation_id, product, sum(units)::bigint AS units
+          FROM (SELECT unnest($2::uuid[]) AS reservation_id, unnest($3::text[]) AS product,
+                       unnest($4::bigint[]) AS units) AS part
+          GROUP BY reservation_id, product) AS lapsed
     CROSS JOIN LATERAL (
       SELECT ctid FROM reservation_lines
       WHERE tenant_id = $1 AND reservation_id = lapsed.reservation_id AND product = lapsed.product

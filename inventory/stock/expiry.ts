@@ -40,7 +40,7 @@ function expiryDetail(after: number): string {
 }
 
 /**
- * Gives back the overdue holds, before the first command of a batch is decided.
+ * Gives back the overdue holds, before each command of a batch is decided.
  *
  * Takes the holds out of `stock.overdue`, so that none is given back twice; levels and reservations
  * change only as the caller applies the postings, in the order given.

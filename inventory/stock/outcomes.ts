@@ -1,7 +1,7 @@
 /** What becomes of a command: it took effect (`Posted`) or changed nothing (`Refused`). */
 
 import type { Command } from './commands.ts';
-import type { Reservation } from './stock.ts';
+import type { OverdueHold, Reservation } from './stock.ts';
 
 /** `expiry` has no command: it gives back what an expired reservation still held. */
 export type PostingType = Command['type'] | 'expiry';
@@ -44,6 +44,8 @@ export interface Posted {
   posting: Posting;
   /** The reservation's new state, where the posting made or changed one that is loaded. */
   reservation?: Reservation;
+  /** Units that it brought back to a reservation whose time is over: to be given back at once. */
+  overdue?: OverdueHold[];
 }
 
 /** What was asked of one level and what could be taken from it. */

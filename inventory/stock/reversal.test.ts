@@ -206,13 +206,33 @@ test('a reversal of more than the lines record is refused as closed', () => {
   }
 });
 
-test('nothing of a reservation is reversed from the instant it expires', () => {
-  const { stock, held } = reserved();
-  const { id } = held('reservation-ship', [of('A', 6), of('B', 2)]);
+test('nothing is taken from a reservation by a reversal from the instant it expires', () => {
+  const { stock, held, undo } = reserved();
   const expired = { code: 'reservation-expired', reservation: 'id-1' };
+  const back = undo(held('reservation-ship', [of('A', 1)]).id);
   const late = exampleContext(now + 60_000);
-  assert.deepEqual(refusalOf(stock, reverse(id), late), expired);
+  assert.deepEqual(refusalOf(stock, reverse(back.id), late), expired);
   assert.deepEqual(refusalOf(stock, reverse('id-2'), late), expired);
+});
+
+test('what a reversal brings back to a reservation that has expired is given back at once', () => {
+  for (const type of ['reservation-ship', 'reservation-release'] as const) {
+    const { stock, held } = reserved();
+    const { id } = held(type, [of('A', 6), of('B', 2)]);
+    const late = exampleContext(now + 60_000);
+    post(stock, reverse(id), late);
+    const given = expire(stock, late);
+    for (const outcome of given) apply(stock, outcome);
+    const movements = given.flatMap(({ posting }) => posting.movements.map(summaryOf));
+    assert.deepEqual(movements, ['W1 A 0/-6 → 10/0', 'W1 B 0/-2 → 5/0'], type);
+    const reservation = stock.reservations.get('id-1') as Reservation;
+    assert.equal(reservationStatus(reservation, now + 60_000), 'expired');
+    assert.deepEqual(expire(stock, late), []);
+    const expired = { code: 'reservation-expired', reservation: 'id-1' };
+    for (const { posting } of given) {
+      assert.deepEqual(refusalOf(stock, reverse(posting.id), late), expired);
+    }
+  }
 });
 
 test('an expiry cannot be reversed', () => {

@@ -2,8 +2,8 @@
  * Reversals: the exact opposite of a posting's movements, once.
  *
  * A reversal is itself a posting and may be reversed in turn. What changed a reservation takes the
- * reservation's lines back with it, as long as the reservation has not expired. An expiry is
- * therefore never reversed: its reservation has lost units to it.
+ * reservation's lines back with it. Once the reservation's time is over nothing can be taken from it,
+ * and what comes back to it is available at once. An expiry is never reversed.
  */
 
 import { levelOf } from './catalogue.ts';
@@ -15,6 +15,7 @@ import { negate } from './quantity.ts';
 import {
   hasExpired,
   heldOf,
+  type OverdueHold,
   type Reservation,
   type ReservationLine,
   type ReversibleMovement,
@@ -38,11 +39,16 @@ export function decideReversal(stock: Stock, command: ReversalCommand, context: 
   const { type, reason } = command;
   const subject = { type, reason, reservation: original.reservation, reverses: original.id };
   const posting = postingOf(stock, context, subject, command, changes);
-  return taken ? { posted: true, posting, reservation: taken } : { posted: true, posting };
+  if (!taken) return { posted: true, posting };
+  const overdue = hasExpired(taken, context.now) ? returnedTo(taken, movements) : [];
+  return { posted: true, posting, reservation: taken, overdue };
 }
 
 function refuseIrreversible(original: ReversiblePosting): Refused | undefined {
-  const { id, type, reversedBy } = original;
+  const { id, type, reservation, reversedBy } = original;
+  if (type === 'expiry') {
+    return refuse({ code: 'reservation-expired', reservation: reservation as string });
+  }
   if (type === 'reservation-extend') {
     const detail = 'An extension moved no stock and cannot be reversed';
     return refuse({ code: 'validation-failed', errors: [{ path: '$.posting', detail }] });
@@ -67,7 +73,8 @@ function takeBack(
   if (original.reservation === null) return undefined;
   const reservation = stock.reservations.get(original.reservation);
   if (!reservation) throw new Error(`The reservation ${original.reservation} was not loaded`);
-  if (hasExpired(reservation, now)) {
+  const takesAway = movements.some(({ reservedChange }) => reservedChange < 0);
+  if (takesAway && hasExpired(reservation, now)) {
     return refuse({ code: 'reservation-expired', reservation: reservation.id });
   }
   const byProduct = new Map(movements.map((movement) => [movement.product, movement]));
@@ -79,6 +86,18 @@ function takeBack(
     return refuse({ code: 'reservation-closed', reservation: reservation.id });
   }
   return { ...reservation, lines };
+}
+
+function returnedTo(
+  { id, lines }: Reservation,
+  movements: readonly ReversibleMovement[],
+): OverdueHold[] {
+  const held = new Map(lines.map((line) => [line.product, heldOf(line)]));
+  return movements
+    .map(({ warehouse, product }) => {
+      return { reservation: id, warehouse, product, quantity: held.get(product) ?? 0 };
+    })
+    .filter(({ quantity }) => quantity > 0);
 }
 
 /**

@@ -171,7 +171,8 @@ function reversalEffect(ledger: LedgerModel, id: string, now: number): Expected 
   });
   const reservation = ledger.reservation(original.reservation);
   if (!reservation) return { entries };
-  if (now >= reservation.expiresAt) return { code: 'reservation-expired' };
+  const takesAway = entries.some(({ purpose, units }) => purpose !== 'stock' && units > 0n);
+  if (takesAway && now >= reservation.expiresAt) return { code: 'reservation-expired' };
   const lines = entries.map(({ product }) => ledger.line(reservation.id, product, entries));
   const broken = lines.some((line) => line.held < 0n || line.shipped < 0n || line.released < 0n);
   return broken ? { code: 'reservation-closed' } : { entries };

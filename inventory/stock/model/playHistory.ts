@@ -32,8 +32,12 @@ export function play(intents: readonly Intent[]): Played {
     }
     if (step.kind !== 'command') continue;
     const context = { now: played.now, recordedAt: played.now, nextId };
+    const { stock, ledger } = played;
+    stock.overdue = ledger.overdue(played.now);
     expireBoth(played, context);
-    decideBoth(played, resolve(step.command, step.pick, played.ledger), context);
+    decideBoth(played, resolve(step.command, step.pick, ledger), context);
+    assert.deepEqual(new Set(stock.overdue), new Set(ledger.overdue(played.now)));
+    expireBoth(played, context);
     assertSameQuantities(played);
   }
   return played;
@@ -49,9 +53,8 @@ export function resolve(command: Command, pick: number, ledger: LedgerModel): Co
   return { ...command, posting: pickId(ids, pick) };
 }
 
-function expireBoth({ stock, ledger, posted, now }: Played, context: Context): void {
-  const holds = ledger.overdue(now);
-  stock.overdue = structuredClone(holds);
+function expireBoth({ stock, ledger, posted }: Played, context: Context): void {
+  const holds = structuredClone(stock.overdue);
   for (const outcome of expire(stock, context)) {
     apply(stock, outcome);
     posted.push(outcome);
