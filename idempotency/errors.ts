@@ -56,6 +56,17 @@ export class ClaimsUnavailable extends IdempotencyError {
   }
 }
 
+/** A body that something else read, or that nothing did: two requests could not be told apart by it. */
+export class BodyUnseen extends IdempotencyError {
+  constructor() {
+    super(
+      'body-unseen',
+      415,
+      'This server cannot compare such a body with that of a repeat, so it takes no Idempotency-Key with it.',
+    );
+  }
+}
+
 /** A value that RFC 8785 cannot represent, or nested beyond `depthMax`. */
 export class NotCanonical extends IdempotencyError {
   constructor(reason: string) {

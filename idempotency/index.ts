@@ -7,6 +7,7 @@ export { fallbackClaims } from './claims/fallback.ts';
 export type { MemoryClaimsOptions } from './claims/memory.ts';
 export { memoryClaims } from './claims/memory.ts';
 export {
+  BodyUnseen,
   ClaimsUnavailable,
   IdempotencyError,
   KeyInvalid,

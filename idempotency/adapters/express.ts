@@ -20,8 +20,9 @@ export interface ExpressMiddleware {
 /**
  * Idempotency as Express 5 middleware, for an app, a router or one route.
  *
- * Put it behind authentication (for `scope`) and body parsers. A body that no parser read is read
- * here, up to `bodyBytesMax`, and left in `req.body` as a Buffer.
+ * Put it behind authentication (for `scope`) and body parsers, but in front of those of forms: a
+ * multipart body that multer took to pieces is refused where there is a key, for its files are unseen.
+ * A body that no parser read is read here, up to `bodyBytesMax`, and left in `req.body` as a Buffer.
  */
 export function expressIdempotency(options: ProtectionOptions<ExpressRequest>): ExpressMiddleware {
   const protection = new Protection(options);

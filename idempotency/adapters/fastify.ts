@@ -1,7 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { isJson, readBytes } from '../http/body.ts';
 import { Capture, sendRecorded } from '../http/capture.ts';
 import { requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
@@ -12,6 +10,7 @@ import {
   Protection,
   type RequestIdempotency,
 } from '../http/protection.ts';
+import { bodyOfRequest } from './fastify-body.ts';
 import { markOptedOut, protectedRoutes } from './fastify-routes.ts';
 
 declare module 'fastify' {
@@ -38,7 +37,9 @@ export interface FastifyIdempotencyOptions extends ProtectionOptions<FastifyRequ
  * they were declared before or after it, and those of the instances inside.
  *
  * Start-up fails when that is no route at all. Handlers run after validation, so a request that
- * validation refuses claims nothing. A repeat is sent below Fastify, without onSend hooks: they have
+ * validation refuses claims nothing. A body that its parser leaves to the handler, or takes to pieces
+ * as those of multipart do, is refused where there is a key; a stream is read up to `bodyBytesMax`
+ * and replaced. A repeat is sent below Fastify, without onSend hooks: they have
  * made of the recorded answer what it is.
  */
 export async function fastifyIdempotency(
@@ -92,7 +93,7 @@ async function protect(
     // first: a request that has none is refused before its body is read.
     const given = protection.settings.scope(request);
     const scope = typeof given === 'string' ? given : await given;
-    const found = bodyOfRequest(protection, request);
+    const found = bodyOfRequest(request, protection.settings.bodyBytesMax);
     const body = found instanceof Promise ? await found : found;
     incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
   } catch (error) {
@@ -177,30 +178,4 @@ function fail(
   capture?.restore();
   capture?.forgetHeaders();
   if (!sendProblem(reply.raw, error)) sendFailure(reply.raw);
-}
-
-function bodyOfRequest(
-  protection: Protection<FastifyRequest>,
-  request: FastifyRequest,
-): Incoming['body'] | Promise<Incoming['body']> {
-  const { body } = request;
-  if (body === undefined || body === null) {
-    return body === null && isJson(request.headers['content-type']) ? { json: null } : undefined;
-  }
-  if (body instanceof Uint8Array) return { raw: body };
-  if (body instanceof Readable) return bodyOfStream(protection, request, body);
-  if (typeof body === 'string' && !isJson(request.headers['content-type'])) {
-    return { raw: Buffer.from(body) };
-  }
-  return { json: body };
-}
-
-async function bodyOfStream(
-  { settings }: Protection<FastifyRequest>,
-  request: FastifyRequest,
-  stream: Readable,
-): Promise<Incoming['body']> {
-  const bytes = await readBytes(stream, settings.bodyBytesMax);
-  request.body = Readable.from([bytes]);
-  return { raw: bytes };
 }

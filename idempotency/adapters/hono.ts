@@ -4,6 +4,7 @@ import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
 import {
   type Captured,
+  type Incoming,
   type Outcome,
   Protection,
   type RequestIdempotency,
@@ -21,7 +22,12 @@ export type HonoIdempotency = MiddlewareHandler & {
   close(): Promise<void>;
 };
 
-/** Idempotency as Hono 4 middleware, for an app or a route. Put it behind authentication. */
+/**
+ * Idempotency as Hono 4 middleware, for an app or a route. Put it behind authentication.
+ *
+ * The body is read here, up to `bodyBytesMax`, and the handler can read it again. One that other
+ * middleware read past Hono, or as a form, is refused where there is a key.
+ */
 export function honoIdempotency(options: ProtectionOptions<Context>): HonoIdempotency {
   const protection = new Protection(options);
   const middleware: MiddlewareHandler = async (c, next) => {
@@ -48,14 +54,13 @@ async function protect(
   const { settings } = protection;
   const scope = await settings.scope(c);
   const url = new URL(c.req.url);
-  const bytes = await readRequest(c, settings.bodyBytesMax);
   const outcome = await protection.answer(
     {
       method: c.req.method,
       path: url.pathname,
       query: url.search.slice(1),
       headers: c.req.header(),
-      body: bodyOf(bytes, c.req.header('content-type')),
+      body: await bodyOfRequest(c, settings.bodyBytesMax),
       scope,
     },
     async (idempotency) => {
@@ -101,10 +106,19 @@ function bodyInit(status: number, body: Buffer): Uint8Array<ArrayBuffer> | null 
   return status === 204 || status === 205 || status === 304 ? null : new Uint8Array(body);
 }
 
+async function bodyOfRequest(c: Context, bytesMax: number): Promise<Incoming['body']> {
+  const contentType = c.req.header('content-type');
+  if (!c.req.raw.bodyUsed) return bodyOf(await readRequest(c, bytesMax), contentType);
+  // Hono keeps what other middleware read through it; of a form not the bytes, which it would make
+  // anew with another boundary each time.
+  const { formData, arrayBuffer } = c.req.bodyCache;
+  if (formData && !arrayBuffer) return { unseen: true };
+  const kept = await c.req.arrayBuffer().catch(() => undefined);
+  return kept ? bodyOf(Buffer.from(kept), contentType) : { unseen: true };
+}
+
 /** Reads the body up to the limit and gives the handler a request that has it still. */
 async function readRequest(c: Context, bytesMax: number): Promise<Buffer> {
-  // Other middleware read it; Hono keeps what it read.
-  if (c.req.raw.bodyUsed) return Buffer.from(await c.req.arrayBuffer());
   if (!c.req.raw.body) return Buffer.alloc(0);
   if (Number(c.req.header('content-length')) > bytesMax) throw new BodyTooLarge(bytesMax);
   const { bytes, rest } = await readUpTo(c.req.raw.body, bytesMax);

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { NEVER, type Observable } from 'rxjs';
-import { isJson } from '../http/body.ts';
 import { exchange, requestLine, sendFailure } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { readParsedBody } from '../http/parsed-body.ts';
 import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+import { bodyOfRequest, type FastifyBody } from './fastify-body.ts';
 
 /** The part of an Express or Fastify request, as Nest hands it out, that is used here. */
 export interface NestRequest {
@@ -23,7 +23,8 @@ type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unkn
  *
  * Guards run before it, pipes after it: a body that a pipe refuses (400) frees its key again.
  * Handlers find `request.idempotency`. On Express a body that no parser read is read here, up to
- * `bodyBytesMax`, and left in `request.body` as a Buffer.
+ * `bodyBytesMax`, and left in `request.body` as a Buffer. A form that a parser took to pieces, a
+ * `FileInterceptor` in front of this one say, is refused where there is a key.
  */
 export class IdempotencyInterceptor implements NestInterceptor {
   private readonly protection: Protection<NestRequest>;
@@ -63,9 +64,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 
   private bodyOf(request: NestRequest): Incoming['body'] | Promise<Incoming['body']> {
-    // Fastify has read and parsed every body, or refused it.
-    if (request.raw) return bodyOfRequest(request);
     const { bodyBytesMax } = this.protection.settings;
+    if (request.raw) return bodyOfRequest(request as FastifyBody, bodyBytesMax);
     return readParsedBody(request as unknown as ServerResponse['req'], bodyBytesMax);
   }
 
@@ -73,14 +73,4 @@ export class IdempotencyInterceptor implements NestInterceptor {
   async onApplicationShutdown(): Promise<void> {
     await this.protection.close();
   }
-}
-
-function bodyOfRequest({ body, headers }: NestRequest): Incoming['body'] {
-  if (body === undefined || body === null) return undefined;
-  const length = headers['content-length'];
-  if (!headers['transfer-encoding'] && (length === undefined || length === '0')) return undefined;
-  if (body instanceof Uint8Array) return { raw: body };
-  const type = headers['content-type'];
-  if (typeof body === 'string' && !isJson(String(type))) return { raw: Buffer.from(body) };
-  return { json: body };
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { IdempotencyError } from '../errors.ts';
 
@@ -33,6 +34,20 @@ export async function readBytes(stream: Readable, bytesMax: number): Promise<Buf
     stream.on('close', () => reject(new Error('The body ended before it was complete.')));
   });
   return Buffer.concat(chunks);
+}
+
+/** Whether a request has a body, by its head. */
+export function hasBody(req: IncomingMessage): boolean {
+  const { headers } = req;
+  if (headers['transfer-encoding'] !== undefined) return true;
+  if (Number(headers['content-length']) > 0) return true;
+  // HTTP/2 needs neither header.
+  return (req as { stream?: ServerHttp2Stream }).stream?.endAfterHeaders === false;
+}
+
+/** Whether a content type is `multipart/form-data` or its like. */
+export function isMultipart(contentType: string | undefined): boolean {
+  return /^multipart\//i.test(contentType ?? '');
 }
 
 /** Whether a content type is JSON, also `application/problem+json` and its like. */

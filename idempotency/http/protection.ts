@@ -8,7 +8,7 @@ import {
 import type { ClaimStore } from '../claims/claim-store.ts';
 import { fallbackClaims } from '../claims/fallback.ts';
 import { memoryClaims } from '../claims/memory.ts';
-import { ClaimsUnavailable, KeyMissing } from '../errors.ts';
+import { BodyUnseen, ClaimsUnavailable, KeyMissing } from '../errors.ts';
 import { fingerprint, rawFingerprint } from '../fingerprint.ts';
 import { type HeaderFields, parseIdempotencyKey } from '../key.ts';
 import { createIdempotency, type Idempotency, type RunResult } from '../layer.ts';
@@ -27,8 +27,11 @@ export interface Incoming {
   query: string;
   headers: HeaderFields;
   rawHeaders?: readonly string[];
-  /** Parsed JSON, the exact bytes of anything else, or undefined when there is no body. */
-  body: { json: unknown } | { raw: Uint8Array } | undefined;
+  /**
+   * Parsed JSON, the exact bytes of anything else, or undefined when there is no body. One that the
+   * adapter cannot see is `unseen`: refused where there is a key, or two requests would count as one.
+   */
+  body: { json: unknown } | { raw: Uint8Array } | { unseen: true } | undefined;
   scope: string;
 }
 
@@ -272,6 +275,7 @@ function isAnswer(recorded: Answer, { status, body }: Captured): boolean {
 
 function fingerprintOf({ method, path, query, body }: Incoming): string {
   if (body && 'raw' in body) return rawFingerprint({ method, path, query, body: body.raw });
+  if (body && 'unseen' in body) throw new BodyUnseen();
   return fingerprint({ method, path, query, body: body?.json });
 }
 
