@@ -265,6 +265,14 @@ describe('bodies that are not JSON', () => {
     }
   }
 
+  for (const [name, start] of counted) {
+    test(`${name}: a form beyond the limit is refused before the handler`, async (t) => {
+      const app = await start(t, { bodyBytesMax: 1_000 });
+      const { status, code } = await app.send({ key: 'k', ...form('x'.repeat(1_000)) });
+      assert.deepEqual([status, code, app.runs], [413, 'payload-too-large', 0]);
+    });
+  }
+
   for (const [name, start, bodies] of unseen) {
     for (const bodyOf of bodies) {
       test(`${name}: ${bodyOf.name} bodies are refused before the handler`, async (t) => {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { NEVER, type Observable } from 'rxjs';
-import { exchange, requestLine, sendFailure } from '../http/node-exchange.ts';
+import { exchange, requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { readParsedBody } from '../http/parsed-body.ts';
 import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
@@ -36,41 +36,50 @@ export class IdempotencyInterceptor implements NestInterceptor {
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const http = context.switchToHttp();
     const request = http.getRequest<NestRequest>();
-    const raw = request.raw ?? (request as unknown as ServerResponse['req']);
-    if (!this.protection.covers(raw.method ?? 'GET')) return next.handle();
+    if (!this.protection.covers(rawOf(request).method ?? 'GET')) return next.handle();
     const response = http.getResponse<NestResponse>();
-    const scope = await this.protection.settings.scope(request);
-    const line = requestLine(raw, request.originalUrl);
-    const incoming = { ...line, body: await this.bodyOf(request), scope };
-    const started = Promise.withResolvers<'running'>();
-    const answered = exchange(
-      this.protection,
-      incoming,
-      response.raw ?? response,
-      (idempotency) => {
-        request.idempotency = idempotency;
-        started.resolve('running');
-      },
-    );
-    // Until the handler starts Nest may still answer an error; after that the exchange does.
-    const early = await Promise.race([started.promise, answered]);
-    if (early === 'running') {
-      answered.catch(() => sendFailure(response.raw ?? response));
-      return next.handle();
-    }
+    if (await this.starts(request, response)) return next.handle();
     // Answered below Nest, which must not answer again.
     response.hijack?.();
     return NEVER;
   }
 
+  /** @returns whether the handler is to run; false once the request was answered without it */
+  private async starts(request: NestRequest, response: NestResponse): Promise<boolean> {
+    const res = response.raw ?? response;
+    const scope = await this.protection.settings.scope(request);
+    const line = requestLine(rawOf(request), request.originalUrl);
+    let incoming: Incoming;
+    try {
+      incoming = { ...line, body: await this.bodyOf(request), scope };
+    } catch (error) {
+      if (sendProblem(res, error)) return false;
+      throw error;
+    }
+    const started = Promise.withResolvers<true>();
+    const answered = exchange(this.protection, incoming, res, (idempotency) => {
+      request.idempotency = idempotency;
+      started.resolve(true);
+    });
+    // Until the handler starts Nest may still answer an error; after that the exchange does.
+    if (!(await Promise.race([started.promise, answered]))) return false;
+    answered.catch(() => sendFailure(res));
+    return true;
+  }
+
   private bodyOf(request: NestRequest): Incoming['body'] | Promise<Incoming['body']> {
     const { bodyBytesMax } = this.protection.settings;
     if (request.raw) return bodyOfRequest(request as FastifyBody, bodyBytesMax);
-    return readParsedBody(request as unknown as ServerResponse['req'], bodyBytesMax);
+    return readParsedBody(rawOf(request), bodyBytesMax);
   }
 
   /** Nest calls this when the application closes. */
   async onApplicationShutdown(): Promise<void> {
     await this.protection.close();
   }
+}
+
+/** Node's own request; on Express it is the one that Nest hands out. */
+function rawOf(request: NestRequest): ServerResponse['req'] {
+  return request.raw ?? (request as unknown as ServerResponse['req']);
 }
