@@ -24,7 +24,8 @@ type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unkn
  * Guards run before it, pipes after it: a body that a pipe refuses (400) frees its key again.
  * Handlers find `request.idempotency`. On Express a body that no parser read is read here, up to
  * `bodyBytesMax`, and left in `request.body` as a Buffer. A form that a parser took to pieces, a
- * `FileInterceptor` in front of this one say, is refused where there is a key.
+ * `FileInterceptor` in front of this one say, is refused where there is a key. What is no HTTP request,
+ * a message of a microservice, a WebSocket or a GraphQL resolver say, passes through unprotected.
  */
 export class IdempotencyInterceptor implements NestInterceptor {
   private readonly protection: Protection<NestRequest>;
@@ -34,6 +35,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+    // What has no response of its own has none to hold back, nor a key in its headers.
+    if (context.getType() !== 'http') return next.handle();
     const http = context.switchToHttp();
     const request = http.getRequest<NestRequest>();
     if (!this.protection.covers(rawOf(request).method ?? 'GET')) return next.handle();

@@ -1,0 +1,86 @@
+import 'reflect-metadata';
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import {
+  Controller,
+  Header,
+  HttpCode,
+  type INestApplication,
+  Module,
+  Post,
+  Res,
+} from '@nestjs/common';
+import { APP_INTERCEPTOR, ExternalContextCreator, NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { IdempotencyInterceptor } from './nest.ts';
+
+const singleTenant = true;
+const adapters = {
+  express: () => new ExpressAdapter(),
+  fastify: () => new FastifyAdapter({ forceCloseConnections: true }),
+};
+
+interface Reply {
+  header(name: string, value: string): unknown;
+}
+type Handler = (reply: Reply) => unknown;
+
+interface Setup {
+  adapter: keyof typeof adapters;
+  interceptor: IdempotencyInterceptor;
+  handler: Handler;
+  /** Whether Nest knows the interceptor as a provider. Default true. */
+  provided?: boolean;
+}
+
+/** An application with `POST /things`. */
+async function start(t: TestContext, { adapter, interceptor, handler, provided = true }: Setup) {
+  class Things {
+    post(reply: Reply): unknown {
+      return handler(reply);
+    }
+  }
+  // What the decorators do, which type stripping has no syntax for.
+  const method = Object.getOwnPropertyDescriptor(Things.prototype, 'post') as PropertyDescriptor;
+  Post('things')(Things.prototype, 'post', method);
+  HttpCode(202)(Things.prototype, 'post', method);
+  Header('ETag', '"decorated"')(Things.prototype, 'post', method);
+  Res({ passthrough: true })(Things.prototype, 'post', 0);
+  Controller()(Things);
+  class Root {}
+  const providers = provided ? [{ provide: APP_INTERCEPTOR, useValue: interceptor }] : [];
+  Module({ controllers: [Things], providers })(Root);
+  const options = { logger: false, forceCloseConnections: true } as const;
+  const nest: INestApplication = await NestFactory.create(Root, adapters[adapter](), options);
+  if (!provided) nest.useGlobalInterceptors(interceptor);
+  t.after(() => nest.close());
+  return { nest, things: nest.get(Things) };
+}
+
+for (const adapter of ['express', 'fastify'] as const) {
+  test(`what is no HTTP request passes through: ${adapter}`, async (t) => {
+    const interceptor = new IdempotencyInterceptor({ singleTenant });
+    const { nest, things } = await start(t, { adapter, interceptor, handler: () => 'done' });
+    await nest.init();
+    for (const type of ['rpc', 'ws', 'graphql']) {
+      const handle = nest
+        .get(ExternalContextCreator)
+        .create(
+          things,
+          things.post as never,
+          'post',
+          '',
+          undefined,
+          undefined,
+          '',
+          undefined,
+          type,
+        );
+      // GraphQL has no root at the top; a message may have members like a request's.
+      for (const first of [undefined, { method: 'POST' }]) {
+        assert.equal(await handle(first), 'done', type);
+      }
+    }
+  });
+}
