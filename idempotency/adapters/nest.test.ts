@@ -13,6 +13,7 @@ import {
 import { APP_INTERCEPTOR, ExternalContextCreator, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { memoryClaims } from '../claims/memory.ts';
 import { IdempotencyInterceptor } from './nest.ts';
 
 const singleTenant = true;
@@ -58,6 +59,14 @@ async function start(t: TestContext, { adapter, interceptor, handler, provided =
   return { nest, things: nest.get(Things) };
 }
 
+async function post(nest: INestApplication, key: string, body = '{}') {
+  const headers = { 'idempotency-key': key, 'content-type': 'application/json' };
+  const url = `${await nest.getUrl()}/things`;
+  const signal = AbortSignal.timeout(10_000);
+  const sent = await fetch(url, { method: 'POST', headers, body, signal });
+  return { status: sent.status, headers: sent.headers, text: await sent.text() };
+}
+
 for (const adapter of ['express', 'fastify'] as const) {
   test(`what is no HTTP request passes through: ${adapter}`, async (t) => {
     const interceptor = new IdempotencyInterceptor({ singleTenant });
@@ -83,4 +92,26 @@ for (const adapter of ['express', 'fastify'] as const) {
       }
     }
   });
+
+  for (const provided of [true, false]) {
+    const how = provided ? 'by Nest, where it is a provider' : 'by who made it by hand';
+    test(`the interceptor is closed ${how}: ${adapter}`, async (t) => {
+      const claims = memoryClaims();
+      const interceptor = new IdempotencyInterceptor({
+        singleTenant,
+        claims,
+        query: async () => [],
+      });
+      const running = Promise.withResolvers<void>();
+      const handler = () => new Promise(() => running.resolve());
+      const { nest } = await start(t, { adapter, interceptor, handler, provided });
+      await nest.listen(0, '127.0.0.1');
+      post(nest, 'k').catch(() => {});
+      await running.promise;
+      assert.equal((await claims.peek('', 'k'))?.state, 'in-flight');
+      if (provided) await nest.close();
+      else await interceptor.close();
+      assert.equal(await claims.peek('', 'k'), undefined);
+    });
+  }
 }

@@ -21,6 +21,9 @@ type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unkn
 /**
  * Idempotency as a NestJS 11 interceptor, on Express or Fastify: global, on a controller or a route.
  *
+ * As a provider, of `APP_INTERCEPTOR` say, it is closed by Nest with the application. Nest does not
+ * know the end of one that is handed to `useGlobalInterceptors` or `@UseInterceptors`: close it.
+ *
  * Guards run before it, pipes after it: a body that a pipe refuses (400) frees its key again.
  * Handlers find `request.idempotency`. On Express a body that no parser read is read here, up to
  * `bodyBytesMax`, and left in `request.body` as a Buffer. A form that a parser took to pieces, a
@@ -76,9 +79,14 @@ export class IdempotencyInterceptor implements NestInterceptor {
     return readParsedBody(rawOf(request), bodyBytesMax);
   }
 
-  /** Nest calls this when the application closes. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.protection.close();
+  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
+  close(): Promise<void> {
+    return this.protection.close();
+  }
+
+  /** Nest calls this when the application closes, where the interceptor is one of its providers. */
+  onApplicationShutdown(): Promise<void> {
+    return this.close();
   }
 }
 
