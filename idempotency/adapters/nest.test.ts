@@ -93,6 +93,49 @@ for (const adapter of ['express', 'fastify'] as const) {
     }
   });
 
+  test(`a repeat has the headers of the handler, and of the guards of its own request: ${adapter}`, async (t) => {
+    const interceptor = new IdempotencyInterceptor({ singleTenant });
+    const { nest } = await start(t, {
+      adapter,
+      interceptor,
+      handler: (reply) => {
+        reply.header('Location', '/things/7');
+        reply.header('Content-Type', 'application/vnd.thing+json');
+        reply.header('Set-Cookie', 'session=1');
+        return { id: 7 };
+      },
+    });
+    let guarded = 0;
+    nest.useGlobalGuards({
+      canActivate: (context) => {
+        const reply = context.switchToHttp().getResponse<Reply>();
+        reply.header('X-Guarded', `${++guarded}`);
+        return true;
+      },
+    });
+    await nest.listen(0, '127.0.0.1');
+    const [first, second] = [await post(nest, 'k'), await post(nest, 'k')];
+    const refused = await post(nest, 'k', '{"other":1}');
+    for (const [{ status, text, headers }, replayed] of [
+      [first, null],
+      [second, 'true'],
+    ] as const) {
+      assert.deepEqual([status, text], [202, '{"id":7}']);
+      assert.equal(headers.get('idempotent-replayed'), replayed);
+      assert.equal(headers.get('location'), '/things/7');
+      assert.match(headers.get('content-type') ?? '', /^application\/vnd\.thing\+json/);
+      assert.equal(headers.get('content-type'), first.headers.get('content-type'));
+      assert.equal(headers.get('etag'), first.headers.get('etag'));
+      assert.ok(headers.get('etag'));
+    }
+    assert.equal(second.headers.get('set-cookie'), null);
+    assert.equal(refused.status, 422);
+    assert.deepEqual(
+      [first, second, refused].map(({ headers }) => headers.get('x-guarded')),
+      ['1', '2', '3'],
+    );
+  });
+
   for (const provided of [true, false]) {
     const how = provided ? 'by Nest, where it is a provider' : 'by who made it by hand';
     test(`the interceptor is closed ${how}: ${adapter}`, async (t) => {

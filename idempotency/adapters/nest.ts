@@ -55,6 +55,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const res = response.raw ?? response;
     const scope = await this.protection.settings.scope(request);
     const line = requestLine(rawOf(request), request.originalUrl);
+    const lent = lendHeaders(response, this.protection.settings.headers);
     let incoming: Incoming;
     try {
       incoming = { ...line, body: await this.bodyOf(request), scope };
@@ -64,6 +65,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
     }
     const started = Promise.withResolvers<true>();
     const answered = exchange(this.protection, incoming, res, (idempotency) => {
+      // Fastify sends them itself, but for those that the handler removes.
+      for (const name of lent) res.removeHeader(name);
       request.idempotency = idempotency;
       started.resolve(true);
     });
@@ -88,6 +91,24 @@ export class IdempotencyInterceptor implements NestInterceptor {
   onApplicationShutdown(): Promise<void> {
     return this.close();
   }
+}
+
+/**
+ * Puts the headers that hooks and guards have set on a Fastify reply on Node's response, for what is
+ * answered below Fastify; not those that are recorded, for a repeat has the ones of its record.
+ *
+ * @returns their names
+ */
+function lendHeaders(response: NestResponse, recorded: readonly string[]): string[] {
+  const { raw } = response;
+  if (!raw) return [];
+  const names: string[] = [];
+  for (const [name, value] of Object.entries(response.getHeaders())) {
+    if (value === undefined || recorded.includes(name) || raw.hasHeader(name)) continue;
+    raw.setHeader(name, value);
+    names.push(name);
+  }
+  return names;
 }
 
 /** Node's own request; on Express it is the one that Nest hands out. */
