@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { createTestDatabase } from '../../fixtures/database.ts';
 import { conformance } from '../fixtures/conformance.ts';
+import { until } from '../fixtures/topology.ts';
 import {
   checkFence,
   createLocks,
@@ -53,6 +54,27 @@ describe('locks in PostgreSQL', () => {
     await held.release();
     await (await waiting).release();
     await dead.close();
+  });
+
+  test('installing waits for another that is under way', async (t) => {
+    const database = await createTestDatabase(t);
+    const [one, two] = [new pg.Client(database.url), new pg.Client(database.url)];
+    await Promise.all([one.connect(), two.connect()]);
+    // Where the test fails they are still open when the database is dropped by force.
+    for (const client of [one, two]) client.on('error', () => {});
+    await one.query('BEGIN');
+    await installPostgresLocks(one);
+    const second = installPostgresLocks(two);
+    await until(async () => {
+      const waiting = await one.query(
+        `SELECT FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      return waiting.rows.length === 1;
+    });
+    await one.query('COMMIT');
+    await second;
+    await Promise.all([one.end(), two.end()]);
   });
 
   test('a database out of reach gives LockUnavailable', async () => {

@@ -1,8 +1,14 @@
--- The tables and functions of postgresDriver. May be run again at any time.
+-- The tables and functions of postgresDriver. May be run again at any time, by several at once.
 --
 -- The tables are unlogged: after a crash of the server nobody holds anything, and tokens go on from
 -- the clock. Every function holds one advisory lock until its statement's transaction ends, so they
 -- act one after the other; none leaves anything in the session, so a pooler may sit in between.
+--
+-- It is one statement, so that whoever sends it, psql too, has all of it in one transaction behind
+-- the lock: CREATE … IF NOT EXISTS fails where another session has just begun to create the same.
+DO $install$ BEGIN
+PERFORM pg_advisory_xact_lock(hashtextextended('onhand_lock', 0));
+
 CREATE SCHEMA IF NOT EXISTS onhand_lock;
 
 CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.holder (
@@ -150,3 +156,5 @@ BEGIN
   RETURN given;
 END
 $$;
+
+END $install$;
