@@ -9,13 +9,19 @@ export interface BoardClaim {
   readonly sending?: string | undefined;
 }
 
-/** A waiting claim. */
-export interface Ticket extends BoardClaim {
+/** One of the calls that wait for an owner. */
+export interface Call {
   readonly client: string;
+  readonly sending: string | undefined;
+  /** It waits no more when it has not asked again by then, ms. */
+  readonly aliveUntil: number;
+}
+
+/** A waiting owner. It leaves every queue with its last call. */
+export interface Ticket extends Omit<BoardClaim, 'sending'> {
   readonly place: number;
-  sending?: string | undefined;
-  /** It leaves every queue when it has not asked again by then, ms. */
-  aliveUntil: number;
+  /** The last to ask last. */
+  calls: readonly Call[];
 }
 
 /** Who holds a key: one owner with its token, or several that share it. */
@@ -67,7 +73,7 @@ export class Board {
   acquire(claim: BoardClaim, client?: string): BoardAttempt {
     const left = this.#inTheWay(claim);
     if (left === undefined) {
-      this.#leave(claim.owner);
+      this.#quit(claim.owner, claim.sending);
       return { token: this.#grant(claim) };
     }
     if (client !== undefined) this.#enqueue(claim, client);
@@ -101,7 +107,8 @@ export class Board {
       until?.delete(owner);
       if (until?.size === 0) this.holders.delete(key);
     }
-    if (sending === undefined || this.tickets.get(owner)?.sending === sending) this.#leave(owner);
+    if (sending === undefined) this.#leave(owner);
+    else this.#quit(owner, sending);
     this.#sweep(keys);
     return mine.length;
   }
@@ -149,32 +156,51 @@ export class Board {
       if (other === owner) return false;
       const ticket = this.#ticket(other);
       if (!ticket || (mode === 'shared' && ticket.mode === 'shared')) continue;
-      if (this.#world.reachable(ticket.client)) return true;
+      if (this.#listener(ticket)) return true;
     }
     return false;
   }
 
   #ticket(owner: string): Ticket | undefined {
     const ticket = this.tickets.get(owner);
-    if (ticket && ticket.aliveUntil >= this.#world.now()) return ticket;
+    if (!ticket) return undefined;
+    ticket.calls = ticket.calls.filter(({ aliveUntil }) => aliveUntil >= this.#world.now());
+    if (ticket.calls.length > 0) return ticket;
     this.#leave(owner);
     return undefined;
   }
 
+  /** The call to tell of a grant: of those that listen, the last to ask. */
+  #listener({ calls }: Ticket): Call | undefined {
+    return calls.findLast(({ client }) => this.#world.reachable(client));
+  }
+
   #enqueue(claim: BoardClaim, client: string): void {
-    const aliveUntil = this.#world.now() + this.#aliveMs;
+    const now = this.#world.now();
+    const { sending } = claim;
+    const call = { client, sending, aliveUntil: now + this.#aliveMs };
     const known = this.tickets.get(claim.owner);
     if (known) {
-      known.aliveUntil = aliveUntil;
-      known.sending = claim.sending;
+      const others = known.calls.filter(
+        (other) => other.sending !== sending && other.aliveUntil >= now,
+      );
+      known.calls = [...others, call];
       return;
     }
-    this.tickets.set(claim.owner, { ...claim, client, aliveUntil, place: this.#mint() });
+    this.tickets.set(claim.owner, { ...claim, calls: [call], place: this.#mint() });
     for (const key of claim.keys) {
       const queue = this.queues.get(key);
       if (queue) queue.push(claim.owner);
       else this.queues.set(key, [claim.owner]);
     }
+  }
+
+  /** Ends the waiting of one call of the owner. The place is kept for its other calls. */
+  #quit(owner: string, sending: string | undefined): void {
+    const ticket = this.#ticket(owner);
+    if (!ticket) return;
+    ticket.calls = ticket.calls.filter((call) => call.sending !== sending);
+    if (ticket.calls.length === 0) this.#leave(owner);
   }
 
   #leave(owner: string): void {
@@ -209,16 +235,22 @@ export class Board {
     return this.#token;
   }
 
-  /** Grants what became free to those next in line. Each waiter is looked at once. */
+  /**
+   * Grants what became free to those next in line. Each waiter is looked at once. One whose owner
+   * holds its keys already, by another call, finds that when it asks again.
+   */
   #sweep(freed: readonly string[]): void {
     const seen = new Set<string>();
     for (const key of freed) {
       for (const owner of [...(this.queues.get(key) ?? [])]) {
         const ticket = this.#ticket(owner);
-        if (!ticket || !this.#world.reachable(ticket.client)) continue;
-        if (!seen.has(owner) && this.#inTheWay(ticket) === undefined) {
-          this.#leave(owner);
-          this.#world.wake(ticket.client, owner, this.#grant(ticket));
+        const call = ticket && this.#listener(ticket);
+        if (!ticket || !call) continue;
+        const has = ticket.keys.every((its) => this.#holds(its, owner, ticket.mode));
+        if (!seen.has(owner) && !has && this.#inTheWay(ticket) === undefined) {
+          this.#quit(owner, call.sending);
+          const token = this.#grant({ ...ticket, sending: call.sending });
+          this.#world.wake(call.client, owner, token);
         }
         seen.add(owner);
         if (ticket.mode === 'exclusive') break;

@@ -47,7 +47,7 @@ const bugs: readonly { name: string; from: string; to: string; found: RegExp }[]
   },
   {
     name: 'a newcomer passes those who wait',
-    from: 'if (this.#world.reachable(ticket.client)) return true;',
+    from: 'if (this.#listener(ticket)) return true;',
     to: '',
     found: /passed/,
   },
@@ -59,14 +59,14 @@ const bugs: readonly { name: string; from: string; to: string; found: RegExp }[]
   },
   {
     name: 'a waiter that died keeps its place for ever',
-    from: 'if (ticket && ticket.aliveUntil >= this.#world.now()) return ticket;',
-    to: 'if (ticket) return ticket;',
+    from: '({ aliveUntil }) => aliveUntil >= this.#world.now()',
+    to: '() => true',
     found: /is dead and served/,
   },
   {
     name: 'a grant leaves the ticket in the queue',
-    from: '          this.#leave(owner);\n          this.#world.wake',
-    to: '          this.#world.wake',
+    from: '!has && this.#inTheWay(ticket) === undefined) {\n          this.#quit(owner, call.sending);',
+    to: 'this.#inTheWay(ticket) === undefined) {',
     found: /is below/,
   },
   {

@@ -126,7 +126,9 @@ export class Scenario {
           mode,
           this.clients.map(({ owner }) => from(until.get(owner) ?? 0)),
         ]),
-      tickets.map(({ client, aliveUntil }) => [client, from(aliveUntil + 1)]),
+      tickets.flatMap(({ calls }) =>
+        calls.map(({ client, aliveUntil }) => [client, from(aliveUntil + 1)]),
+      ),
       [...board.queues].sort().map(([key, owners]) => [key, owners.length]),
     ]);
   }
@@ -244,7 +246,10 @@ export class Scenario {
     for (const ticket of this.board.tickets.values()) {
       const conflicts = ticket.mode === 'exclusive' || mode === 'exclusive';
       const common = ticket.keys.some((key) => keys.includes(key));
-      const able = ticket.aliveUntil >= this.#now && this.#client(Number(ticket.client)).reachable;
+      const able = ticket.calls.some(
+        ({ client, aliveUntil }) =>
+          aliveUntil >= this.#now && this.#client(Number(client)).reachable,
+      );
       if (ticket.owner === owner || !conflicts || !common || !able) continue;
       if (ticket.place < place) throw new Error(`${owner} passed ${ticket.owner}`);
     }
@@ -271,8 +276,8 @@ export class Scenario {
     const { tickets, queues, holders } = this.board;
     if (holders.size > 0) throw new Error('a key stays held by nobody');
     // Those of the dead leave when somebody next comes by.
-    for (const ticket of tickets.values()) {
-      if (this.#client(Number(ticket.client)).phase !== 'gone') throw new Error('a ticket is left');
+    for (const { client } of [...tickets.values()].flatMap(({ calls }) => calls)) {
+      if (this.#client(Number(client)).phase !== 'gone') throw new Error('a ticket is left');
     }
     for (const owners of queues.values()) {
       if (owners.some((owner) => !tickets.has(owner))) throw new Error('a place is left');
@@ -282,7 +287,9 @@ export class Scenario {
   /** The next time at which a lease or a sign of life ends. */
   #nextInstant(): number | undefined {
     const times = [...this.board.holders.values()].flatMap(({ until }) => [...until.values()]);
-    for (const { aliveUntil } of this.board.tickets.values()) times.push(aliveUntil + 1);
+    for (const { calls } of this.board.tickets.values()) {
+      for (const { aliveUntil } of calls) times.push(aliveUntil + 1);
+    }
     for (const { until } of this.clients) times.push(until);
     const later = times.filter((time) => time > this.#now);
     return later.length > 0 ? Math.min(...later) : undefined;

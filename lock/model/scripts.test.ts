@@ -14,7 +14,10 @@ const command = fc.record({
   verb: fc.constantFrom('acquire', 'acquire', 'acquire', 'release', 'release', 'extend', 'force'),
   owner: fc.nat({ max: 5 }),
   wait: fc.boolean(),
+  sending: fc.constantFrom('one', 'two'),
+  late: fc.boolean(),
 });
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 /** What each of the six owners wants, all along. */
 const want = fc.record({
   keys: fc.subarray(names, { minLength: 1 }),
@@ -25,12 +28,12 @@ let runs = 0;
 
 /**
  * Plays the same commands to the scripts and to the board, and compares every answer, every wake-
- * up, and who holds and awaits each key. Owners 0–3 belong to a client that listens, 4 and 5 to one
- * that has gone.
+ * up, and who holds and awaits each key. Owners 0 and 1 belong to a client that listens, 4 and 5 to
+ * one that has gone; 2 and 3 call from both.
  */
 async function play(
   wants: readonly { keys: string[]; mode: LockMode }[],
-  commands: readonly { verb: string; owner: number; wait: boolean }[],
+  commands: readonly Command[],
 ): Promise<void> {
   const prefix = `run${++runs}`;
   const heard: string[] = [];
@@ -55,21 +58,21 @@ async function play(
     },
     leaseMs,
   );
-  const driverOf = (owner: number): LockDriver => (owner < 4 ? live : gone);
   try {
-    for (const { verb, owner, wait } of commands) {
+    for (const { verb, owner, wait, sending, late } of commands) {
       const { keys = [], mode = 'exclusive' } = wants[owner] ?? {};
       const full = keys.map((key) => `${prefix}:${key}`);
-      const claim: Claim = { keys: full, mode, leaseMs, owner: `o${owner}` };
-      const driver = driverOf(owner);
+      const claim: Claim = { keys: full, mode, leaseMs, owner: `o${owner}`, sending };
+      const name = owner < 2 || (owner < 4 && sending === 'one') ? 'live' : 'gone';
+      const driver: LockDriver = { live, gone }[name];
       if (verb === 'acquire') {
-        const name = owner < 4 ? 'live' : 'gone';
         const ours = board.acquire(claim, wait ? name : undefined);
         const its = await driver.acquire(claim, wait);
         assert.equal(its.granted, 'token' in ours);
         if (!its.granted && 'leftMs' in ours) assert.equal(its.retryMs > 0, ours.leftMs > 0);
       } else if (verb === 'release') {
-        assert.equal(await driver.release(claim), board.release(claim) === full.length);
+        const count = board.release(claim, late ? sending : undefined);
+        assert.equal(await driver.release(claim, late), count === full.length);
       } else if (verb === 'extend') {
         assert.equal(await driver.extend(claim), board.extend(claim));
       } else {

@@ -9,7 +9,8 @@ SELECT wanted.key,
          AS remaining_ms,
        ARRAY(SELECT waiter.owner FROM onhand_lock.waiter
               WHERE wanted.key = ANY (waiter.keys) AND waiter.alive_until >= clock_timestamp()
-              ORDER BY waiter.place) AS waiters
+              GROUP BY waiter.owner
+              ORDER BY min(waiter.place)) AS waiters
   FROM unnest($1::text[]) WITH ORDINALITY AS wanted (key, position)
   LEFT JOIN onhand_lock.holder ON holder.key = wanted.key AND holder.until > clock_timestamp()
  GROUP BY wanted.key, wanted.position

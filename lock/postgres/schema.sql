@@ -24,16 +24,19 @@ CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.holder (
 ALTER TABLE onhand_lock.holder ADD COLUMN IF NOT EXISTS sending text NOT NULL DEFAULT '';
 CREATE INDEX IF NOT EXISTS holder_until ON onhand_lock.holder (until);
 
--- place: order of arrival. alive_until: it leaves unless it asks again by then.
+-- Each call that waits; those of one owner share its place, which is its order of arrival.
+-- alive_until: it leaves unless it asks again by then.
 CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.waiter (
-  owner text PRIMARY KEY,
+  owner text NOT NULL,
   place bigint NOT NULL,
   shared boolean NOT NULL,
   keys text[] NOT NULL,
   alive_until timestamptz NOT NULL
 );
-
 ALTER TABLE onhand_lock.waiter ADD COLUMN IF NOT EXISTS sending text NOT NULL DEFAULT '';
+-- It was the owner alone, of whose calls only the last had a row.
+ALTER TABLE onhand_lock.waiter DROP CONSTRAINT IF EXISTS waiter_pkey;
+CREATE UNIQUE INDEX IF NOT EXISTS waiter_call ON onhand_lock.waiter (owner, sending);
 
 -- One row: the last token given out.
 CREATE UNLOGGED TABLE IF NOT EXISTS onhand_lock.last_token (
@@ -79,16 +82,16 @@ BEGIN
   SELECT max(h.until) INTO blocked FROM onhand_lock.holder h
    WHERE h.key = ANY (wanted) AND NOT (h.shared AND in_shared)
      AND NOT (h.owner = who AND h.shared = in_shared);
+  SELECT min(w.place) INTO my_place FROM onhand_lock.waiter w WHERE w.owner = who;
   IF blocked IS NULL THEN
     SELECT array_agg(k) INTO contested FROM unnest(wanted) AS k
      WHERE NOT EXISTS (SELECT FROM onhand_lock.holder h WHERE h.key = k AND h.owner = who);
-    SELECT w.place INTO my_place FROM onhand_lock.waiter w WHERE w.owner = who;
     IF NOT EXISTS (
       SELECT FROM onhand_lock.waiter w
        WHERE w.owner <> who AND w.keys && contested AND NOT (w.shared AND in_shared)
          AND (my_place IS NULL OR w.place < my_place)
     ) THEN
-      DELETE FROM onhand_lock.waiter w WHERE w.owner = who;
+      DELETE FROM onhand_lock.waiter w WHERE w.owner = who AND w.sending = in_sending;
       new_token := onhand_lock.mint();
       INSERT INTO onhand_lock.holder (key, owner, shared, token, since, until, sending)
       SELECT k, who, in_shared, new_token, at, at + lease_ms * interval '1 ms', in_sending
@@ -101,9 +104,9 @@ BEGIN
   END IF;
   IF wait THEN
     INSERT INTO onhand_lock.waiter AS w (owner, place, shared, keys, alive_until, sending)
-    VALUES (who, onhand_lock.mint(), in_shared, wanted, at + alive_ms * interval '1 ms', in_sending)
-    ON CONFLICT (owner) DO UPDATE
-       SET alive_until = excluded.alive_until, sending = excluded.sending;
+    VALUES (who, coalesce(my_place, onhand_lock.mint()), in_shared, wanted,
+            at + alive_ms * interval '1 ms', in_sending)
+    ON CONFLICT (owner, sending) DO UPDATE SET alive_until = excluded.alive_until;
   END IF;
   RETURN -1 - coalesce(ceil(extract(epoch FROM blocked - at) * 1000)::bigint, 0);
 END

@@ -4,7 +4,7 @@ local sending = string.match(ARGV[6], ' (.+)') or ''
 
 local ok, left, foreign = open(owner, mode, keys)
 if ok then
-  if redis.call('EXISTS', ticketOf(owner)) == 1 then leave(owner, keys) end
+  if redis.call('EXISTS', ticketOf(owner)) == 1 then quit(owner, keys, sending) end
   return grant(owner, mode, lease, keys, sending)
 end
 
@@ -18,13 +18,18 @@ if client ~= '' then
   -- leaves behind is gone after three times the time for which it counts as alive.
   local aliveMs = tonumber(ARGV[5])
   local mine = ticketOf(owner)
-  local place = redis.call('HGET', mine, 'place')
+  local known = redis.call('HMGET', mine, 'place', 'calls')
+  local place, calls = known[1], {}
   if not place then
     place = string.format('%.0f', mint())
-    redis.call('HSET', mine, 'client', client, 'mode', mode, 'lease', lease,
-      'place', place, 'keys', cmsgpack.pack(keys))
+    redis.call('HSET', mine, 'mode', mode, 'lease', lease, 'place', place,
+      'keys', cmsgpack.pack(keys))
   end
-  redis.call('HSET', mine, 'sending', sending)
+  for _, call in ipairs(known[2] and cmsgpack.unpack(known[2]) or {}) do
+    if call[1] ~= sending and call[3] >= now then calls[#calls + 1] = call end
+  end
+  calls[#calls + 1] = { sending, client, now + aliveMs }
+  redis.call('HSET', mine, 'calls', cmsgpack.pack(calls))
   redis.call('PEXPIRE', mine, 3 * aliveMs)
   redis.call('ZREMRANGEBYSCORE', waiting, '-inf', '(' .. now)
   redis.call('ZADD', waiting, now + aliveMs, owner)

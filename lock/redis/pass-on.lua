@@ -1,5 +1,6 @@
 -- The end of release.lua where somebody waits.
-local asked = redis.call('HGET', ticketOf(owner), 'sending')
-if asked and (sending == '' or sending == asked) then leave(owner, keys) end
+if redis.call('EXISTS', ticketOf(owner)) == 1 then
+  if sending == '' then leave(owner, keys) else quit(owner, keys, sending) end
+end
 sweep(keys)
 return count

@@ -1,8 +1,10 @@
 -- Who may have which key next. Joined into the scripts that change that.
 --
--- <domain>waiting        KEYS[1] of every script: owner -> alive until
+-- <domain>waiting        KEYS[1] of every script: owner -> alive until, at the latest
 -- <domain>fence          KEYS[2] of every script
--- <domain>ticket:OWNER   hash: client, mode, lease (ms), place, keys (packed), sending
+-- <domain>ticket:OWNER   hash: mode, lease (ms), place, keys (packed), calls (packed: those that
+--                        wait for this owner, the last to ask last, each
+--                        { sending, client, alive until })
 -- <domain>queue:KEY      sorted set: owner -> place; places rise in the order of arrival
 -- <domain>wake:CLIENT    sharded channel; a message is "<owner> <token>"
 --
@@ -29,20 +31,33 @@ local function wantedBy(who)
   return packed and cmsgpack.unpack(packed) or {}
 end
 
--- The waiter's ticket, or false when it did not ask again in time; then it leaves every queue.
+-- The waiter's ticket with those of its calls that asked again in time, or false when none did;
+-- then it leaves every queue.
 local tickets = {}
 local function ticket(who)
   local known = tickets[who]
   if known ~= nil then return known end
-  local alive = tonumber(redis.call('ZSCORE', waiting, who) or 0)
-  local fields = redis.call('HMGET', ticketOf(who), 'client', 'mode', 'lease', 'sending')
-  if alive < now or not fields[1] then
-    leave(who, wantedBy(who))
-    tickets[who] = false
-  else
-    tickets[who] = { client = fields[1], mode = fields[2], lease = fields[3], sending = fields[4] or '' }
+  local fields = redis.call('HMGET', ticketOf(who), 'mode', 'lease', 'calls')
+  local calls = {}
+  for _, call in ipairs(fields[3] and cmsgpack.unpack(fields[3]) or {}) do
+    if call[3] >= now then calls[#calls + 1] = call end
   end
+  if #calls == 0 then leave(who, wantedBy(who)) end
+  tickets[who] = #calls > 0 and { mode = fields[1], lease = fields[2], calls = calls }
   return tickets[who]
+end
+
+-- Ends the waiting of one call of the owner. The place is kept for its other calls.
+local function quit(who, wanted, sending)
+  local its = ticket(who)
+  if not its then return end
+  local rest = {}
+  for i = 1, #its.calls do
+    if its.calls[i][1] ~= sending then rest[#rest + 1] = its.calls[i] end
+  end
+  its.calls = rest
+  if #rest == 0 then return leave(who, wanted) end
+  redis.call('HSET', ticketOf(who), 'calls', cmsgpack.pack(rest))
 end
 
 -- Whether the waiter's process listens. One that was killed does not, long before it counts as
@@ -54,6 +69,13 @@ local function reachable(client)
     listening[client] = count[2] > 0
   end
   return listening[client]
+end
+
+-- The call to tell of a grant: of those that listen, the last to ask. Else nil.
+local function listener(its)
+  for i = #its.calls, 1, -1 do
+    if reachable(its.calls[i][2]) then return its.calls[i] end
+  end
 end
 
 -- 'mine' when the owner holds the key in this mode already, 'free' when its holders let the owner
@@ -90,7 +112,7 @@ local function behind(key, who, mode)
       local other = ticket(others[i])
       if not other then
         redis.call('ZREM', queue, others[i])
-      elseif (mode == 'x' or other.mode == 'x') and reachable(other.client) then
+      elseif (mode == 'x' or other.mode == 'x') and listener(other) then
         return true
       else
         rank = rank + 1
@@ -99,8 +121,9 @@ local function behind(key, who, mode)
   end
 end
 
--- Whether the owner may have all of the keys now; if not, also the ms until the lease in its way
--- ends, 0 when only other waiters are, and what is wrong with a key that is no lock.
+-- Whether the owner may have all of the keys now, 'mine' where it has them already; if not, also
+-- the ms until the lease in its way ends, 0 when only other waiters are, and what is wrong with a
+-- key that is no lock.
 local function open(who, mode, wanted)
   local contested = {}
   for i = 1, #wanted do
@@ -109,6 +132,7 @@ local function open(who, mode, wanted)
     if not state then return false, left end
     if state == 'free' then contested[#contested + 1] = wanted[i] end
   end
+  if #contested == 0 then return 'mine' end
   if redis.call('EXISTS', waiting) == 0 then return true end
   for i = 1, #contested do
     if behind(contested[i], who, mode) then return false, 0 end
@@ -132,7 +156,8 @@ local function grant(who, mode, ms, wanted, sending)
   return token
 end
 
--- Grants what became free to those next in line, and wakes them. Each waiter is looked at once.
+-- Grants what became free to those next in line, and wakes them. Each waiter is looked at once. One
+-- whose owner holds its keys already, by another call, finds that when it asks again.
 local function sweep(freed)
   local seen = {}
   for i = 1, #freed do
@@ -144,21 +169,21 @@ local function sweep(freed)
       local next = ticket(who)
       if not next then
         redis.call('ZREM', queue, who)
-      elseif not reachable(next.client) then
+      elseif not listener(next) then
         rank = rank + 1
       else
         local wanted = not seen[who] and wantedBy(who)
         seen[who] = true
-        if wanted and open(who, next.mode, wanted) then
-          local token = grant(who, next.mode, next.lease, wanted, next.sending)
-          leave(who, wanted)
-          redis.call('SPUBLISH', domain .. 'wake:' .. next.client,
+        if wanted and open(who, next.mode, wanted) == true then
+          local call = listener(next)
+          local token = grant(who, next.mode, next.lease, wanted, call[1])
+          quit(who, wanted, call[1])
+          redis.call('SPUBLISH', domain .. 'wake:' .. call[2],
             who .. ' ' .. string.format('%.0f', token))
-        else
-          rank = rank + 1
         end
         -- Nobody passes an exclusive waiter.
         if next.mode == 'x' then break end
+        if redis.call('ZRANK', queue, who) then rank = rank + 1 end
       end
     end
   end
