@@ -60,7 +60,8 @@ export function obtainLocally(
       arm() {
         if (armed) return;
         armed = true;
-        const leftMs = Math.ceil(visitor.deadline - performance.now());
+        // The time may have been over while the server was first asked.
+        const leftMs = Math.max(0, Math.ceil(visitor.deadline - performance.now()));
         timer = setTimeout(() => {
           turnstile.leave(visitor);
           visitor.refuse();

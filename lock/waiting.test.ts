@@ -13,6 +13,7 @@ import {
   LockAborted,
   LockLost,
   type Locks,
+  LockTimeout,
   memoryDriver,
   redisDriver,
 } from './index.ts';
@@ -104,6 +105,25 @@ test('two calls of one owner that wait each believe in no more than the lease th
   assert.ok(lease.remainingMs() <= remainingMs + 5, `${lease.remainingMs()} of ${remainingMs}`);
   await Promise.all([(await second).release(), (await first).release()]);
   await Promise.all([locks.close(), other.close()]);
+});
+
+test('a wait that is over before it queues ends without a warning of the process', async (t) => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  t.after(() => process.off('warning', note));
+  const locks = createLocks({ driver: redisDriver(redis.client), prefix: 'late' });
+  const held = await locks.acquire(['k'], { leaseMs: 60_000 });
+  const startedAt = performance.now();
+  const patient = locks.acquire(['k'], { waitMs: 30_000 });
+  const late = assert.rejects(locks.acquire(['k'], { waitMs: 1 }), LockTimeout);
+  // Both have asked; the process is held up until the time of one is over.
+  while (performance.now() < startedAt + 20);
+  await late;
+  await held.release();
+  await (await patient).release();
+  await locks.close();
+  assert.deepEqual(warnings, []);
 });
 
 test('a wait that is told of its grant while the locks close ends without it', async () => {
