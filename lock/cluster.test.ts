@@ -4,7 +4,8 @@ import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
 import { conformance } from './fixtures/conformance.ts';
 import { type NetworkProxy, startProxy } from './fixtures/proxy.ts';
-import { startCluster, type Topology, until } from './fixtures/topology.ts';
+import { command, startCluster, type Topology, until } from './fixtures/topology.ts';
+import { waitersOf } from './fixtures/waiters.ts';
 import { createLocks, LockTimeout, LockUnavailable, redisDriver } from './index.ts';
 import { slotOf, tagOfSlot } from './redis/slot.ts';
 
@@ -71,6 +72,42 @@ test('two callers over the same slots in other orders both come through', async 
   assert.ok(one && two);
   await Promise.all([loop(one, ['a', 'b', 'c', 'd']), loop(two, ['d', 'c', 'b', 'a'])]);
   await Promise.all(all.map((locks) => locks.close()));
+});
+
+test('a process whose connections for being woken are lost for good opens others', async (t) => {
+  const lone = createCluster({
+    rootNodes: cluster.ports.map((port) => ({ socket: { port } })),
+    defaults: { socket: { reconnectStrategy: false } },
+  });
+  lone.on('error', () => {});
+  await lone.connect();
+  t.after(() => lone.destroy());
+  const prefix = 'woken';
+  const locks = createLocks({ driver: redisDriver(lone), prefix });
+  const other = createLocks({ driver: redisDriver(client), prefix });
+  // Of one node, and so of one connection, which serves each by a channel of its own.
+  const names = Array.from({ length: 20 }, (_, i) => `k${i}`);
+  const keys = names.filter((name) => slotOf(`${prefix}:${name}`) < 8_192).slice(0, 2);
+  const channels = async () => {
+    const asked = ['PUBSUB', 'SHARDCHANNELS', `${prefix}:*`];
+    const all = await Promise.all(cluster.ports.map((port) => command({ port }, asked)));
+    return all.flat().length;
+  };
+  const wake = async (key: string) => {
+    const held = await other.acquire([key], { leaseMs: 60_000 });
+    const waiting = locks.acquire([key], { leaseMs: 60_000, waitMs: 30_000 });
+    await waitersOf(other, key, 1);
+    const listening = await channels();
+    await held.release();
+    await (await waiting).release();
+    return listening;
+  };
+  assert.deepEqual([await wake(keys[0] ?? ''), await wake(keys[1] ?? '')], [1, 2]);
+  for (const port of cluster.ports) await command({ port }, ['CLIENT', 'KILL', 'TYPE', 'pubsub']);
+  await until(async () => (await channels()) === 0);
+  assert.deepEqual([await wake(keys[0] ?? ''), await wake(keys[1] ?? '')], [1, 2]);
+  await Promise.all([locks.close(), other.close()]);
+  assert.equal(await channels(), 0);
 });
 
 test('a named owner that fails part way over several slots gives back all it took', async (t) => {

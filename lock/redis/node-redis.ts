@@ -1,5 +1,6 @@
 import type { RedisConnection } from './connection.ts';
 import { type Ending, whenEnded } from './ending.ts';
+import { slotOf } from './slot.ts';
 
 type Send = (command: string[]) => Promise<unknown>;
 
@@ -33,8 +34,21 @@ interface Subscriber {
   destroy(): void;
 }
 
+/** A node of a cluster, and its connection for sharded channels once somebody has subscribed. */
+interface Master {
+  pubSub?:
+    | {
+        readonly client: Pick<Subscriber, 'isOpen' | 'isReady'>;
+        /** While it connects. */
+        readonly connectPromise?: Promise<unknown> | undefined;
+      }
+    | undefined;
+}
+
 interface Cluster {
   readonly masters: unknown[];
+  /** Empty while the client looks for them. */
+  readonly slots: ({ readonly master: Master } | undefined)[];
   nodeClient(node: unknown): Promise<{ sendCommand: Send }>;
   sendCommand(
     firstKey: string,
@@ -124,16 +138,28 @@ function singleConnection(client: Single): RedisConnection {
 }
 
 function clusterConnection(client: Cluster): RedisConnection {
-  const channels = new Set<string>();
+  /** Channels and what was subscribed to each. */
+  const subscribers = new Map<string, unknown>();
+  const masterOf = (channel: string) => client.slots[slotOf(channel)]?.master;
+  const subscriberOf = (channel: string) => masterOf(channel)?.pubSub?.client;
   return {
     cluster: true,
     send: (routeKey, command) => client.sendCommand(routeKey, false, command, unbounded),
     async subscribe(channel, listener) {
+      const master = masterOf(channel);
+      const { pubSub } = master ?? {};
+      // The client keeps one that gave up, which would take a subscription and never answer it.
+      if (master && pubSub && !pubSub.connectPromise && !pubSub.client.isOpen) {
+        master.pubSub = undefined;
+      }
       await client.sSubscribe(channel, listener);
-      channels.add(channel);
+      subscribers.set(channel, subscriberOf(channel));
     },
-    // The client keeps to it that they are listened on.
-    hears: (channel) => channels.has(channel),
+    // Ready again when it has reconnected and subscribed. Where the slot has moved, it is another.
+    hears(channel) {
+      const subscriber = subscriberOf(channel);
+      return subscriber?.isReady === true && subscribers.get(channel) === subscriber;
+    },
     nodes: () =>
       Promise.all(
         client.masters.map(async (node): Promise<Send> => {
@@ -142,7 +168,9 @@ function clusterConnection(client: Cluster): RedisConnection {
         }),
       ),
     async close() {
-      for (const channel of channels) await client.sUnsubscribe([channel]).catch(() => {});
+      for (const channel of subscribers.keys()) {
+        if (subscriberOf(channel)?.isOpen) await client.sUnsubscribe([channel]).catch(() => {});
+      }
     },
   };
 }
