@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { createTestDatabase } from '../../fixtures/database.ts';
 import { type NetworkProxy, startProxy } from '../fixtures/proxy.ts';
-import { freePort, type RedisServer, startRedisOn } from '../fixtures/redis.ts';
+import { type RedisServer, startRedis, startRedisOn } from '../fixtures/redis.ts';
 import { fenceTable } from '../index.ts';
 import { findFaults, type Held, readHistory } from './check.ts';
 
@@ -87,7 +87,7 @@ class Stage {
 
   static async open(url: string): Promise<Stage> {
     const folder = await mkdtemp(join(tmpdir(), 'onhand-history-'));
-    const redis = await startRedisOn(await freePort());
+    const redis = await startRedis();
     const proxies: NetworkProxy[] = [];
     for (let i = 0; i < workerCount; i++) proxies.push(await startProxy(redis.port));
     const stage = new Stage(folder, url, redis, proxies);
