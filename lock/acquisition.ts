@@ -91,8 +91,9 @@ export async function obtainGroups(
   const end = () => patience.end();
   signal?.addEventListener('abort', end);
   const grants: Grant[] = [];
+  // Of a grant that is lost only what it took itself: its owner may have taken the keys again since.
   const giveBack = (late: boolean) =>
-    Promise.all(grants.map((grant) => session.giveBack(grant.claim, late)));
+    Promise.all(grants.map((grant) => session.giveBack(grant.claim, late || grant.lost)));
   try {
     for (const claim of claims) {
       const grant = await session.obtain(claim, patience);
