@@ -133,28 +133,66 @@ test('a signal that comes twice at once, as Ctrl-C under npm does, is one', asyn
   assert.equal(await stopped, 0, service.output());
 });
 
-test('a connection that says nothing, or not all of its request, holds no stop up', async (t) => {
-  const { service } = await startOne(t);
-  const { hostname, port } = new URL(service.url);
+/** A connection of its own, and all that was received on it. */
+async function dial(t: TestContext, { url }: TestService) {
+  const { hostname, port } = new URL(url);
+  const socket = net.connect(Number(port), hostname);
+  t.after(() => socket.destroy());
+  socket.on('error', () => {});
+  let received = '';
+  socket.on('data', (data) => {
+    received += data;
+  });
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  await once(socket, 'connect');
+  return { socket, closed, received: () => received };
+}
+
+/** A receipt as it is sent. @param sent how many characters of the body */
+function receiptText({ apiKey }: TestService, key: string, sent?: number): string {
+  const body = JSON.stringify(receipt);
   const head = [
     'POST /v1/receipts HTTP/1.1',
     'Host: x',
-    `Authorization: Bearer ${service.apiKey}`,
+    `Authorization: Bearer ${apiKey}`,
+    `Idempotency-Key: ${key}`,
     'Content-Type: application/json',
-    'Content-Length: 9',
+    `Content-Length: ${body.length}`,
   ];
-  for (const text of ['', 'GET /healthz HTT', `${head.join('\r\n')}\r\n\r\n{`]) {
-    const socket = net.connect(Number(port), hostname);
-    socket.on('error', () => {});
-    t.after(() => socket.destroy());
-    await once(socket, 'connect');
-    socket.write(text);
+  return `${head.join('\r\n')}\r\n\r\n${body.slice(0, sent)}`;
+}
+
+test('a connection that says nothing, or not all of its request, holds no stop up', async (t) => {
+  const { service } = await startOne(t);
+  for (const text of ['', 'GET /healthz HTT', receiptText(service, 'half', 1)]) {
+    (await dial(t, service)).socket.write(text);
   }
+  const used = await dial(t, service);
+  used.socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+  await waitFor('it is answered', async () => used.received().endsWith('{"status":"ok"}'));
+  used.socket.write('GET /healthz HTT');
   assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
   const before = performance.now();
   assert.equal(await service.stop(), 0, service.output());
   // Far below the time-out of a stop.
   assert.ok(performance.now() - before < 5_000);
+});
+
+test('a stop answers a request that is in progress, whatever stands behind it', async (t) => {
+  const { service, client, session } = await startOne(t);
+  await openStock(client, ['W1'], ['A'], 1);
+  await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const [used, half] = [await dial(t, service), await dial(t, service)];
+  used.socket.write(receiptText(service, 'k1'));
+  await waitFor('the batch waits', async () => (await waitingSessions(session)) === 1);
+  used.socket.write(receiptText(service, 'k2', 1));
+  half.socket.write(receiptText(service, 'k3', 1));
+  const stopped = service.stop();
+  await half.closed;
+  await session.query('COMMIT');
+  assert.equal(await stopped, 0, service.output());
+  await used.closed;
+  assert.match(used.received(), /^HTTP\/1.1 201 /);
 });
 
 test('SIGTERM to npm start stops the service in order', async (t) => {

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
 import rateLimit from '@fastify/rate-limit';
 import type { Idempotency } from '@onhand/idempotency';
 import type { Locks } from '@onhand/lock';
@@ -12,6 +11,7 @@ import type { Database } from '../postgres/database.ts';
 import { addAuthentication, type FindPrincipal } from './authentication.ts';
 import { addCatalogueRoutes } from './catalogueRoutes.ts';
 import { addCommandRoutes } from './commandRoutes.ts';
+import { Connections } from './connections.ts';
 import { addJsonBody, bodyBytesMax } from './jsonBody.ts';
 import { addKeyRoutes } from './keyRoutes.ts';
 import { addLockRoutes } from './lockRoutes.ts';
@@ -55,6 +55,7 @@ const requestMs = 30_000;
 /** The HTTP API, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const newId = newRequestId();
+  const connections = new Connections();
   const app = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -74,14 +75,20 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       discardUnread(raw, reply);
       sendProblem(reply.header('x-request-id', id), problemFor(error));
     },
-    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, newId({ headers: {} })),
+    clientErrorHandler: (error, socket) => {
+      const owed = connections.owed(socket);
+      if (owed === undefined) answerUnreadable(error, socket, newId({ headers: {} }));
+      // What cannot be read stands behind a request whose answer comes next on the connection.
+      else if (!owed.headersSent) owed.setHeader('connection', 'close');
+    },
   });
   app.setValidatorCompiler(validatorCompiler as never);
+  connections.watch(app);
   addProblems(app);
   addJsonBody(app);
   addRequestIds(app);
   refuseHeads(app);
-  closeConnectionsWhenStopping(app);
+  connections.closeWhenStopping(app);
   writeTogether(app);
   discardUnreadBodies(app);
   addMetrics(app, options.metrics);
@@ -138,44 +145,6 @@ function newRequestId(): (request: {
 function addRequestIds(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
-    done();
-  });
-}
-
-/** How long a stop waits for the rest of a request that is on its way. */
-const arrivalMs = 1_000;
-
-/**
- * An answer of a stopping service is the last on its connection. Kept alive, the connection would hold
- * the stop up for as long as its keep-alive time-out. So would one that Node does not count as idle
- * because it has never sent a request, as browsers and load balancers open them ahead, or not all of it.
- */
-function closeConnectionsWhenStopping(app: FastifyInstance): void {
-  let stopping = false;
-  const arriving = new Set<Socket>();
-  app.server.on('connection', (socket) => {
-    arriving.add(socket);
-    socket.once('close', () => arriving.delete(socket));
-  });
-  app.addHook('onRequest', ({ raw }, _reply, done) => {
-    arriving.add(raw.socket);
-    done();
-  });
-  // The body is read by now.
-  app.addHook('preValidation', ({ raw }, _reply, done) => {
-    arriving.delete(raw.socket);
-    done();
-  });
-  app.addHook('preClose', (done) => {
-    stopping = true;
-    for (const socket of arriving) if (socket.bytesRead === 0) socket.destroy();
-    setTimeout(() => {
-      for (const socket of arriving) socket.destroy();
-    }, arrivalMs).unref();
-    done();
-  });
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (stopping) reply.header('connection', 'close');
     done();
   });
 }

@@ -6,7 +6,7 @@ import { createClient } from '@redis/client';
 import type pg from 'pg';
 import { databaseIdentity } from '../postgres/databaseIdentity.ts';
 import { startApi, stock, type Tenant } from './testing/api.ts';
-import { assertProblem } from './testing/caller.ts';
+import { assertProblem, exchange } from './testing/caller.ts';
 
 const waitMs = 400;
 const api = await startApi({ after }, { idempotencyWaitMs: waitMs });
@@ -148,4 +148,23 @@ test('a claim whose owner died after the commit is answered from PostgreSQL at o
   const reply = await other.post('/v1/receipts', body, 'k');
   assert.equal(reply.text, first.text);
   assert.equal(reply.headers.get('idempotent-replayed'), 'true');
+});
+
+test('what cannot be read behind a request is not taken for its answer', async (t) => {
+  const tenant = await held(t);
+  const { hostname, port } = new URL(api.url);
+  const text = JSON.stringify(body);
+  const head = [
+    'POST /v1/receipts HTTP/1.1',
+    'Host: x',
+    `Authorization: Bearer ${tenant.writer.secret}`,
+    'Idempotency-Key: k',
+    'Content-Type: application/json',
+    `Content-Length: ${text.length}`,
+  ];
+  const request = `${head.join('\r\n')}\r\n\r\n${text}`;
+  const answer = exchange(Number(port), hostname, [request, '}}\r\n\r\n']);
+  await isInFlight(tenant, 'k');
+  await tenant.release();
+  assert.match(await answer, /^HTTP\/1.1 201 .*\r\nconnection: close\r\n/is);
 });
