@@ -87,9 +87,9 @@ export class LogStream {
     });
   }
 
-  /** What is being written is left to it: it ends before the process does. */
+  /** What is being written already ends before the process does, here perhaps behind what follows it. */
   #writeLast(): void {
-    if (this.#state !== 'scheduled') return;
+    if (this.#waiting.length === 0) return;
     try {
       writeSync(this.#fd, this.#take());
     } catch {
