@@ -289,6 +289,23 @@ describe('bodies that are not JSON', () => {
     }
   }
 
+  test('without a key a body stays for what reads it behind the layer', async (t) => {
+    const idempotency = expressIdempotency({ required: false, singleTenant });
+    t.after(() => idempotency.close());
+    const nothing: ExpressHandler = (req, _res, next) => {
+      req.body ??= {};
+      next();
+    };
+    for (const before of [[], [nothing]]) {
+      const web = express();
+      web.post('/things', ...before, idempotency, piecesInExpress, (req, res) => {
+        res.end((req.body as { title: string }).title);
+      });
+      const app = await listen(t, web);
+      assert.equal((await app.send(form('one'))).status, 200);
+    }
+  });
+
   test('a body that is there but empty is none', async (t) => {
     const web = fastify();
     t.after(() => web.close());

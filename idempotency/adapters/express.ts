@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { exchange, requestLine, sendProblem } from '../http/node-exchange.ts';
+import { exchange, requestLine } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { readParsedBody } from '../http/parsed-body.ts';
-import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+import { Protection, type RequestIdempotency } from '../http/protection.ts';
 
 /** The part of an Express request that is used here. */
 export interface ExpressRequest extends IncomingMessage {
@@ -20,9 +20,9 @@ export interface ExpressMiddleware {
 /**
  * Idempotency as Express 5 middleware, for an app, a router or one route.
  *
- * Put it behind authentication (for `scope`) and body parsers, but in front of those of forms: a
- * multipart body that multer took to pieces is refused where there is a key, for its files are unseen.
- * A body that no parser read is read here, up to `bodyBytesMax`, and left in `req.body` as a Buffer.
+ * Put it behind authentication (for `scope`) and body parsers. Where there is a key, a body that no
+ * parser read is read here, up to `bodyBytesMax`, and left in `req.body` as a Buffer; and a form that
+ * was taken to pieces, by multer say, is refused, for its files are unseen.
  */
 export function expressIdempotency(options: ProtectionOptions<ExpressRequest>): ExpressMiddleware {
   const protection = new Protection(options);
@@ -41,18 +41,8 @@ async function protect(
   next: (error?: unknown) => void,
 ): Promise<void> {
   const scope = await protection.settings.scope(req);
-  const line = requestLine(req, req.originalUrl);
-  let incoming: Incoming;
-  try {
-    incoming = {
-      ...line,
-      body: await readParsedBody(req, protection.settings.bodyBytesMax),
-      scope,
-    };
-  } catch (error) {
-    if (sendProblem(res, error)) return;
-    throw error;
-  }
+  const body = () => readParsedBody(req, protection.settings.bodyBytesMax);
+  const incoming = { ...requestLine(req, req.originalUrl), body, scope };
   await exchange(protection, incoming, res, (idempotency) => {
     req.idempotency = idempotency;
     next();

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { hasBody, isJson, isMultipart, readBytes } from '../http/body.ts';
-import type { Incoming } from '../http/protection.ts';
+import type { Body } from '../http/protection.ts';
 
 /** The part of a Fastify request that is used here, also as Nest hands it out. */
 export interface FastifyBody {
@@ -15,10 +15,7 @@ export interface FastifyBody {
  * A stream is read here, up to `bytesMax`, and replaced by another one. A body of which nothing is
  * there is unseen: the parser left it in `request.raw` for the handler, as those of multipart do.
  */
-export function bodyOfRequest(
-  request: FastifyBody,
-  bytesMax: number,
-): Incoming['body'] | Promise<Incoming['body']> {
+export function bodyOfRequest(request: FastifyBody, bytesMax: number): Body | Promise<Body> {
   const { body, raw } = request;
   const contentType = raw.headers['content-type'];
   if (body === undefined || body === null) {
@@ -37,7 +34,7 @@ async function bodyOfStream(
   request: FastifyBody,
   stream: Readable,
   bytesMax: number,
-): Promise<Incoming['body']> {
+): Promise<Body> {
   const bytes = await readBytes(stream, bytesMax);
   request.body = Readable.from([bytes]);
   return { raw: bytes };

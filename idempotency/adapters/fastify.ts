@@ -4,12 +4,7 @@ import { Capture, sendRecorded } from '../http/capture.ts';
 import { requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
-import {
-  type Incoming,
-  type Outcome,
-  Protection,
-  type RequestIdempotency,
-} from '../http/protection.ts';
+import { type Outcome, Protection, type RequestIdempotency } from '../http/protection.ts';
 import { bodyOfRequest } from './fastify-body.ts';
 import { markOptedOut, protectedRoutes } from './fastify-routes.ts';
 
@@ -87,18 +82,16 @@ async function protect(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
-  let incoming: Incoming;
+  let scope: string;
   try {
-    // Awaited where they must be: each wait is a turn of the queue that every request pays. The scope
-    // first: a request that has none is refused before its body is read.
+    // Awaited where it must be: each wait is a turn of the queue that every request pays.
     const given = protection.settings.scope(request);
-    const scope = typeof given === 'string' ? given : await given;
-    const found = bodyOfRequest(request, protection.settings.bodyBytesMax);
-    const body = found instanceof Promise ? await found : found;
-    incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
+    scope = typeof given === 'string' ? given : await given;
   } catch (error) {
     return refuse(reply, error);
   }
+  const body = () => bodyOfRequest(request, protection.settings.bodyBytesMax);
+  const incoming = { ...requestLine(request.raw, request.originalUrl), body, scope };
   return new Promise((resolve, reject) => {
     let capture: Capture | undefined;
     const run = (idempotency: RequestIdempotency | undefined) => {

@@ -3,8 +3,8 @@ import { BodyTooLarge, bodyOf } from '../http/body.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { problemOf } from '../http/problem.ts';
 import {
+  type Body,
   type Captured,
-  type Incoming,
   type Outcome,
   Protection,
   type RequestIdempotency,
@@ -25,8 +25,8 @@ export type HonoIdempotency = MiddlewareHandler & {
 /**
  * Idempotency as Hono 4 middleware, for an app or a route. Put it behind authentication.
  *
- * The body is read here, up to `bodyBytesMax`, and the handler can read it again. One that other
- * middleware read past Hono, or as a form, is refused where there is a key.
+ * Where there is a key, the body is read here, up to `bodyBytesMax`, and the handler can read it
+ * again; one that other middleware read past Hono, or as a form, is refused.
  */
 export function honoIdempotency(options: ProtectionOptions<Context>): HonoIdempotency {
   const protection = new Protection(options);
@@ -60,7 +60,7 @@ async function protect(
       path: url.pathname,
       query: url.search.slice(1),
       headers: c.req.header(),
-      body: await bodyOfRequest(c, settings.bodyBytesMax),
+      body: () => bodyOfRequest(c, settings.bodyBytesMax),
       scope,
     },
     async (idempotency) => {
@@ -106,7 +106,7 @@ function bodyInit(status: number, body: Buffer): Uint8Array<ArrayBuffer> | null 
   return status === 204 || status === 205 || status === 304 ? null : new Uint8Array(body);
 }
 
-async function bodyOfRequest(c: Context, bytesMax: number): Promise<Incoming['body']> {
+async function bodyOfRequest(c: Context, bytesMax: number): Promise<Body> {
   const contentType = c.req.header('content-type');
   if (!c.req.raw.bodyUsed) return bodyOf(await readRequest(c, bytesMax), contentType);
   // Hono keeps what other middleware read through it; of a form not the bytes, which it would make

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { NEVER, type Observable } from 'rxjs';
-import { exchange, requestLine, sendFailure, sendProblem } from '../http/node-exchange.ts';
+import { exchange, requestLine, sendFailure } from '../http/node-exchange.ts';
 import type { ProtectionOptions } from '../http/options.ts';
 import { readParsedBody } from '../http/parsed-body.ts';
-import { type Incoming, Protection, type RequestIdempotency } from '../http/protection.ts';
+import { type Body, Protection, type RequestIdempotency } from '../http/protection.ts';
 import { bodyOfRequest, type FastifyBody } from './fastify-body.ts';
 
 /** The part of an Express or Fastify request, as Nest hands it out, that is used here. */
@@ -56,13 +56,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const scope = await this.protection.settings.scope(request);
     const line = requestLine(rawOf(request), request.originalUrl);
     const lent = lendHeaders(response, this.protection.settings.headers);
-    let incoming: Incoming;
-    try {
-      incoming = { ...line, body: await this.bodyOf(request), scope };
-    } catch (error) {
-      if (sendProblem(res, error)) return false;
-      throw error;
-    }
+    const incoming = { ...line, body: () => this.bodyOf(request), scope };
     const started = Promise.withResolvers<true>();
     const answered = exchange(this.protection, incoming, res, (idempotency) => {
       // Fastify sends them itself, but for those that the handler removes.
@@ -76,7 +70,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     return true;
   }
 
-  private bodyOf(request: NestRequest): Incoming['body'] | Promise<Incoming['body']> {
+  private bodyOf(request: NestRequest): Body | Promise<Body> {
     const { bodyBytesMax } = this.protection.settings;
     if (request.raw) return bodyOfRequest(request as FastifyBody, bodyBytesMax);
     return readParsedBody(rawOf(request), bodyBytesMax);

@@ -47,7 +47,8 @@ async function serve(
       return await handler(req, res, { body, idempotency: undefined });
     }
     const scope = await protection.settings.scope(req);
-    const incoming = { ...line, body: bodyOf(body, req.headers['content-type']), scope };
+    const seen = () => bodyOf(body, req.headers['content-type']);
+    const incoming = { ...line, body: seen, scope };
     await exchange(protection, incoming, res, (idempotency) =>
       handler(req, res, { body, idempotency }),
     );

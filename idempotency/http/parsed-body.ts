@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { bodyOf, hasBody, isJson, isMultipart, readBody } from './body.ts';
-import type { Incoming } from './protection.ts';
+import type { Body } from './protection.ts';
 
 /**
  * The body of an Express request, as parsers left it in `req.body`.
@@ -12,7 +12,7 @@ import type { Incoming } from './protection.ts';
 export async function readParsedBody(
   req: IncomingMessage & { body?: unknown },
   bytesMax: number,
-): Promise<Incoming['body']> {
+): Promise<Body> {
   if (!hasBody(req)) return undefined;
   const contentType = req.headers['content-type'];
   const { body } = req;

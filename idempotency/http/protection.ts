@@ -27,13 +27,16 @@ export interface Incoming {
   query: string;
   headers: HeaderFields;
   rawHeaders?: readonly string[];
-  /**
-   * Parsed JSON, the exact bytes of anything else, or undefined when there is no body. One that the
-   * adapter cannot see is `unseen`: refused where there is a key, or two requests would count as one.
-   */
-  body: { json: unknown } | { raw: Uint8Array } | { unseen: true } | undefined;
+  /** Asked where there is a key: without one a body stays as it came, for whoever reads it then. */
+  body: () => Body | Promise<Body>;
   scope: string;
 }
+
+/**
+ * Parsed JSON, the exact bytes of anything else, or undefined when there is no body. One that the
+ * adapter cannot see is `unseen`, and refused: two requests would count as one.
+ */
+export type Body = { json: unknown } | { raw: Uint8Array } | { unseen: true } | undefined;
 
 /** What the handler answered, with all its headers. */
 export interface Captured {
@@ -104,14 +107,16 @@ export class Protection<Request = unknown> {
     handle: (idempotency: RequestIdempotency | undefined) => Promise<Captured>,
   ): Promise<Outcome> {
     const { bodyBytesMax } = this.settings;
-    const { headers, body } = incoming;
-    // Also what the framework read already, so that the bound does not depend on the framework.
-    const length = body && 'raw' in body ? body.raw.length : Number(headers['content-length']);
-    if (length > bodyBytesMax) throw new BodyTooLarge(bodyBytesMax);
+    // Also of what the framework read already, so that the bound does not depend on the framework.
+    const tooLarge = (bytes: number) => bytes > bodyBytesMax;
+    if (tooLarge(Number(incoming.headers['content-length']))) throw new BodyTooLarge(bodyBytesMax);
     if (typeof incoming.scope !== 'string') throw new TypeError('`scope` must give a string.');
     const key = this.keyOf(incoming);
     if (key === undefined) return { fresh: await handle(undefined) };
-    const print = fingerprintOf(incoming);
+    const found = incoming.body();
+    const body = found instanceof Promise ? await found : found;
+    if (body && 'raw' in body && tooLarge(body.raw.length)) throw new BodyTooLarge(bodyBytesMax);
+    const print = fingerprintOf(incoming, body);
     const request = { scope: incoming.scope, key, fingerprint: print };
     let fresh: Captured | undefined;
     let handled = false;
@@ -273,7 +278,7 @@ function isAnswer(recorded: Answer, { status, body }: Captured): boolean {
   return recorded.status === status && body?.equals(recorded.body) === true;
 }
 
-function fingerprintOf({ method, path, query, body }: Incoming): string {
+function fingerprintOf({ method, path, query }: Incoming, body: Body): string {
   if (body && 'raw' in body) return rawFingerprint({ method, path, query, body: body.raw });
   if (body && 'unseen' in body) throw new BodyUnseen();
   return fingerprint({ method, path, query, body: body?.json });

@@ -185,7 +185,7 @@ const answer = {
 
 function incoming(scope: string, key: string): Incoming {
   const headers = { 'idempotency-key': key };
-  return { method: 'POST', path: '/', query: '', headers, body: undefined, scope };
+  return { method: 'POST', path: '/', query: '', headers, body: () => undefined, scope };
 }
 
 /** Opens when so many stand at it. */
