@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -9,8 +9,8 @@ import { apiClient, openStock } from '../testing/apiClient.ts';
 import { LogStream } from './logStream.ts';
 
 interface Pipe {
-  /** Opens an end that does not wait: a write to a full pipe is EAGAIN. */
-  open(flags: number): number;
+  /** Opens an end, by default one that does not wait: a write to a full pipe is EAGAIN. */
+  open(flags: number, more?: number): number;
   close(fd: number): void;
   /** What is in it now. */
   read(fd: number): string;
@@ -27,8 +27,8 @@ function makePipe(t: TestContext): Pipe {
     rmSync(folder, { recursive: true });
   });
   return {
-    open: (flags) => {
-      const fd = openSync(file, flags | constants.O_NONBLOCK);
+    open: (flags, more = constants.O_NONBLOCK) => {
+      const fd = openSync(file, flags | more);
       open.add(fd);
       return fd;
     },
@@ -87,6 +87,29 @@ test('a slow reader gets the lines there was room for, each whole and once, and 
     ['200', ...Array.from({ length: 100 }, (_, n) => String(n).padStart(3))],
   );
 });
+
+test('a service whose log nobody reads stops when told to', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const pipe = makePipe(t);
+  pipe.open(constants.O_RDONLY);
+  const filler = pipe.open(constants.O_WRONLY);
+  // As a shell makes them: a write to it would wait.
+  const log = pipe.open(constants.O_WRONLY, 0);
+  const service = await startService(t, { env: { DATABASE_URL: url, LOG_LEVEL: 'trace' }, log });
+  for (const size of [4096, 1]) fill(filler, 'x'.repeat(size));
+  assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
+  assert.equal(await service.stop(), 0);
+});
+
+/** Writes until there is no room. */
+function fill(fd: number, text: string): void {
+  assert.throws(
+    () => {
+      while (writeSync(fd, text) > 0);
+    },
+    { code: 'EAGAIN' },
+  );
+}
 
 test('a service whose log is on a full disk answers, and stops when told to', async (t) => {
   const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
