@@ -108,14 +108,16 @@ export class Protection<Request = unknown> {
   ): Promise<Outcome> {
     const { bodyBytesMax } = this.settings;
     // Also of what the framework read already, so that the bound does not depend on the framework.
-    const tooLarge = (bytes: number) => bytes > bodyBytesMax;
-    if (tooLarge(Number(incoming.headers['content-length']))) throw new BodyTooLarge(bodyBytesMax);
+    const length = Number(incoming.headers['content-length']);
+    if (length > bodyBytesMax) throw new BodyTooLarge(bodyBytesMax);
     if (typeof incoming.scope !== 'string') throw new TypeError('`scope` must give a string.');
     const key = this.keyOf(incoming);
     if (key === undefined) return { fresh: await handle(undefined) };
     const found = incoming.body();
     const body = found instanceof Promise ? await found : found;
-    if (body && 'raw' in body && tooLarge(body.raw.length)) throw new BodyTooLarge(bodyBytesMax);
+    if (body && 'raw' in body && body.raw.length > bodyBytesMax) {
+      throw new BodyTooLarge(bodyBytesMax);
+    }
     const print = fingerprintOf(incoming, body);
     const request = { scope: incoming.scope, key, fingerprint: print };
     let fresh: Captured | undefined;
