@@ -4,7 +4,8 @@ import type { ChildProcess } from 'node:child_process';
 export function ready(child: ChildProcess, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = '';
-    child.on('exit', (code) =>
+    // Not its exit, at which the reason may still be in the pipe.
+    child.on('close', (code) =>
       reject(new Error(`ended with ${code} before "${text}":\n${output}`)),
     );
     child.on('error', reject);

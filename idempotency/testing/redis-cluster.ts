@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { createClient } from 'redis';
+import { onFreePorts } from '../../fixtures/ports.ts';
 import { ready } from './ready.ts';
 
 interface Node {
@@ -22,39 +22,44 @@ interface Node {
  */
 export class RedisCluster {
   readonly ports: number[];
-  private readonly children: ChildProcess[];
-  private readonly folder: string;
+  private readonly started: AsyncDisposableStack;
 
-  private constructor(folder: string, ports: number[], children: ChildProcess[]) {
-    this.folder = folder;
+  private constructor(ports: number[], started: AsyncDisposableStack) {
     this.ports = ports;
-    this.children = children;
+    this.started = started;
   }
 
-  static async start(): Promise<RedisCluster> {
+  static start(): Promise<RedisCluster> {
+    return onFreePorts(6, (...ports) => RedisCluster.startOn(ports));
+  }
+
+  private static async startOn(ports: number[]): Promise<RedisCluster> {
+    await using started = new AsyncDisposableStack();
     const folder = await mkdtemp(join(tmpdir(), 'idempotency-cluster-'));
-    const ports = await freePorts(6);
+    started.defer(() => rm(folder, { recursive: true, force: true }));
     const nodes = ['0-5460', '5461-10922', '10923-16383'].map((slots, i) => ({
       id: String(i).repeat(40),
       port: ports[i] as number,
       busPort: ports[i + 3] as number,
       slots,
     }));
-    const children = await Promise.all(nodes.map((node) => startNode(folder, node, nodes)));
+    // One by one: none may still start while the others are stopped because one failed.
+    for (const node of nodes) await startNode(folder, node, nodes, started);
     await Promise.all(nodes.map(untilWritable));
-    return new RedisCluster(folder, ports.slice(0, 3), children);
+    return new RedisCluster(ports.slice(0, 3), started.move());
   }
 
   async stop(): Promise<void> {
-    for (const child of this.children) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    await rm(this.folder, { recursive: true, force: true });
+    await this.started.disposeAsync();
   }
 }
 
-async function startNode(folder: string, self: Node, nodes: Node[]): Promise<ChildProcess> {
+async function startNode(
+  folder: string,
+  self: Node,
+  nodes: Node[],
+  started: AsyncDisposableStack,
+): Promise<void> {
   const lines = nodes.map((node, i) => {
     const role = node === self ? 'myself,master' : 'master';
     const address = `127.0.0.1:${node.port}@${node.busPort}`;
@@ -66,8 +71,11 @@ async function startNode(folder: string, self: Node, nodes: Node[]): Promise<Chi
   const cluster = `--cluster-enabled yes --cluster-config-file ${self.port}.conf`;
   const settings = `${network} ${cluster} --appendonly no --dir ${folder}`.split(' ');
   const child = spawn('redis-server', [...settings, '--save', '']);
+  started.defer(async () => {
+    const gone = once(child, 'exit');
+    if (child.kill('SIGKILL')) await gone;
+  });
   await ready(child, 'ready to accept connections');
-  return child;
 }
 
 /** A master refuses writes for its first two seconds. */
@@ -80,13 +88,4 @@ async function untilWritable(node: Node): Promise<void> {
     await setTimeout(50);
   }
   client.destroy();
-}
-
-/** Held open together, so that all differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
