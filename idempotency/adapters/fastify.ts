@@ -34,8 +34,8 @@ export interface FastifyIdempotencyOptions extends ProtectionOptions<FastifyRequ
  * Start-up fails when that is no route at all. Handlers run after validation, so a request that
  * validation refuses claims nothing. A body that its parser leaves to the handler, or takes to pieces
  * as those of multipart do, is refused where there is a key; a stream is read up to `bodyBytesMax`
- * and replaced. A repeat is sent below Fastify, without onSend hooks: they have
- * made of the recorded answer what it is.
+ * and replaced. A repeat is sent below Fastify, without onSend hooks: they have made of the recorded
+ * answer what it is.
  */
 export async function fastifyIdempotency(
   app: FastifyInstance,
