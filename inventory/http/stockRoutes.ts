@@ -1,15 +1,17 @@
 import type { FastifyInstance } from 'fastify';
+import type pg from 'pg';
 import { Type } from 'typebox';
 import { ApiError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { findCatalogue } from '../postgres/findCatalogue.ts';
-import { findLevel, findLevelAt, findLevels, type LevelRow } from '../postgres/findLevels.ts';
+import { findLevelAt, findLevels, type LevelRow } from '../postgres/findLevels.ts';
 import {
   findMovements,
   type MovementCursor,
   type MovementFilter,
   type MovementRow,
 } from '../postgres/findMovements.ts';
+import { LevelReader } from '../postgres/levelReader.ts';
 import type { Pair } from '../postgres/lockLevels.ts';
 import { movementJson } from './answers.ts';
 import { decodeCursor, pageLimit, pageOf, uuidOf } from './cursor.ts';
@@ -73,7 +75,8 @@ const levelDescription: RouteDescription = {
   answers: { 200: { headers: ['ETag'] }, 304: { headers: ['ETag'] } },
 };
 
-function addLevel(app: FastifyInstance, database: Database): void {
+function addLevel(app: FastifyInstance, { reads }: Database): void {
+  const levels = new LevelReader(reads);
   app.get<{ Params: Pair; Querystring: { at?: string } }>(
     '/v1/stock/:warehouse/:product',
     {
@@ -91,7 +94,7 @@ function addLevel(app: FastifyInstance, database: Database): void {
     async ({ params, query, principal, headers }, reply) => {
       // In UTC, for PostgreSQL takes offsets up to 15 hours only.
       const at = query.at === undefined ? undefined : new Date(query.at).toISOString();
-      const level = await readLevel(database, principal.tenant, params, at);
+      const level = await readLevel(reads, levels, principal.tenant, params, at);
       const etag = `"${level.sequence}"`;
       reply.header('etag', etag);
       // A hold that ends changes the level before its sequence, which only the next command advances.
@@ -117,15 +120,14 @@ function isKnown(field: string | undefined, etag: string | undefined): boolean {
 
 /** @throws ApiError unknown-warehouse, unknown-product */
 async function readLevel(
-  { reads }: Database,
+  reads: pg.Pool,
+  levels: LevelReader,
   tenant: string,
   pair: Pair,
   at: string | undefined,
 ): Promise<LevelRow> {
   const level =
-    at === undefined
-      ? await findLevel(reads, tenant, pair)
-      : await findLevelAt(reads, tenant, pair, at);
+    at === undefined ? await levels.find(tenant, pair) : await findLevelAt(reads, tenant, pair, at);
   if (level !== undefined) return level;
   const { warehouse, product } = pair;
   const known = await findCatalogue(reads, tenant, [warehouse], [product]);

@@ -11,9 +11,10 @@ export interface LevelRow extends Pair {
   readonly sequence: number;
 }
 
+/** The columns of a LevelRow, of `levels l`. */
 // Units of expired reservations are available from the instant they expire; the ledger books that
 // with the level's next command.
-const columns = `
+export const levelColumns = `
   l.warehouse, l.product, l.on_hand AS "onHand", l.sequence, l.reserved AS "reservedInLedger",
   l.reserved - coalesce((
     SELECT sum(line.quantity - line.shipped - line.released - line.expired)
@@ -38,22 +39,9 @@ export function findLevels(
       `(l.warehouse, l.product) > (${where.parameter(warehouse)}, ${where.parameter(product)})`,
     );
   }
-  const text = `SELECT ${columns} FROM levels l WHERE l.tenant_id = $1${where.text}
+  const text = `SELECT ${levelColumns} FROM levels l WHERE l.tenant_id = $1${where.text}
     ORDER BY l.warehouse, l.product LIMIT ${where.parameter(page.limit)}`;
   return rowsOf<LevelRow>(pool, text, where.values);
-}
-
-/** One level; undefined if it was never moved. */
-export async function findLevel(
-  pool: pg.Pool,
-  tenant: string,
-  { warehouse, product }: Pair,
-): Promise<LevelRow | undefined> {
-  const text = `SELECT ${columns} FROM levels l
-    WHERE l.tenant_id = $1 AND l.warehouse = $2 AND l.product = $3`;
-  const values = [tenant, warehouse, product];
-  const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');
-  return row;
 }
 
 /**
