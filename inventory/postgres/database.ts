@@ -61,20 +61,21 @@ const sessionSettings = {
   tcp_keepalives_count: '3',
   timezone: 'UTC',
   client_min_messages: 'warning',
+  // Every statement has an index for what it looks for, in the order it wants. On tables that are small
+  // or not analysed yet the planner prefers to read them whole, and a plan made then stays as they grow.
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  jit: 'off',
 };
 
 // Every statement of a batch finds its rows by a whole primary key, from arrays. The planner guesses
-// the length of an array and, on tables that are small or not analysed yet, prefers to read them
-// whole; a plan made then would stay as they grow. What remains is a nested loop over an index.
+// the length of an array; what remains to it here is a nested loop over an index.
 const batchSettings = {
   ...sessionSettings,
   plan_cache_mode: 'force_generic_plan',
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
-  enable_seqscan: 'off',
-  enable_bitmapscan: 'off',
   enable_material: 'off',
-  jit: 'off',
 };
 
 /**

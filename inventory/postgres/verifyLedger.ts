@@ -146,9 +146,6 @@ export async function verifyLedger(pool: pg.Pool, tenant: string): Promise<Ledge
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     // Holds are summed over all reservations at once, which may take longer than a batch may.
     await client.query('SET LOCAL statement_timeout = 60000');
-    // A page must come from the index in order: a planner without statistics, as in the first
-    // minutes of a ledger, would rather sort all that is left of it for every page.
-    await client.query('SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off');
     const report = await readReport(client, tenant);
     await client.query('COMMIT');
     client.release();

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type pg from 'pg';
+import { renderOutcome } from '../http/answers.ts';
+import { Preview } from '../pipeline/preview.ts';
+import { pipelineRig, receipt, submission, tenant } from '../testing/pipelineRig.ts';
+import { findApiKey } from './apiKeys.ts';
+import { openDatabase } from './database.ts';
+import { findPostings } from './findPostings.ts';
+import { findRecord } from './findRecord.ts';
+import { findReservation } from './findReservations.ts';
+import { LevelReader } from './levelReader.ts';
+
+/** How often each table was read whole. Sessions tell it when they end. */
+async function wholeReads(session: pg.Client): Promise<Record<string, number>> {
+  const { rows } = await session.query<{ table: string; count: number }>(`
+    SELECT relname AS table, seq_scan::int AS count FROM pg_stat_user_tables
+    WHERE relname = ANY('{levels,movements,postings,reservations,reservation_lines,
+                          idempotency_records,warehouses,products,api_keys}')`);
+  return Object.fromEntries(rows.map(({ table, count }) => [table, count]));
+}
+
+test('what is read by key comes by an index, also from tables of one page', async (t) => {
+  const { pipeline, session, database } = await pipelineRig(t);
+  await pipeline.submit(receipt('receive', 'A', 9));
+  const lines = [{ product: 'A', quantity: 1 }];
+  const reserve = { type: 'reservation', warehouse: 'W1', lines, ttlSeconds: 600 } as const;
+  const { record } = await pipeline.submit(submission('reserve', reserve));
+  const { id, posting } = JSON.parse(record.answer.body.toString());
+  // The planner now knows that nothing is shorter than the way through a whole table. Plans are kept
+  // by their session, while a table grows a thousandfold until it is analysed again.
+  await session.query('ANALYZE');
+  const before = await wholeReads(session);
+
+  const { connectionString } = database.reads.options;
+  const { reads, writes, close } = openDatabase({
+    url: connectionString as string,
+    connections: 2,
+  });
+  const levels = new LevelReader(reads);
+  const preview = new Preview({ reads, writes, close }, renderOutcome);
+  // A kept plan comes after five of a statement's own.
+  for (let n = 0; n < 8; n++) {
+    const level = { warehouse: 'W1', product: 'A' };
+    const found = await Promise.all([levels.find(tenant, level), levels.find(tenant, level)]);
+    assert.equal(found[0]?.sequence, 2);
+    assert.equal((await levels.find(tenant, level))?.onHand, 9);
+    assert.equal((await findPostings(reads, tenant, [posting.id])).size, 1);
+    assert.equal((await findReservation(reads, tenant, id))?.id, id);
+    assert.equal((await findRecord(reads, tenant, 'receive'))?.answer.status, 201);
+    assert.equal(await findApiKey(reads, '00'.repeat(32)), undefined);
+    const [answer] = await preview.decide(tenant, [receipt('try').command]);
+    assert.equal(answer?.status, 201);
+  }
+  await close();
+  assert.deepEqual(await wholeReads(session), before);
+});
