@@ -6,19 +6,20 @@ export const levelFromCache: Mutant = {
   what: 'levels are read from a cache of the process that is a second old at most',
   patches: [
     {
-      file: 'inventory/postgres/findLevels.ts',
-      find: "const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');\n  return row;",
-      replace: `const name = values.join();
-  const known = cached.get(name);
-  if (known !== undefined && performance.now() < known.until) return known.row;
-  const [row] = await rowsOf<LevelRow>(pool, text, values, 'find-level');
-  cached.set(name, { row, until: performance.now() + 1_000 });
-  return row;`,
+      file: 'inventory/postgres/levelReader.ts',
+      find: 'return this.#levels.load({ tenant, warehouse, product });',
+      replace: `const name = [tenant, warehouse, product].join();
+    const known = cached.get(name);
+    if (known !== undefined && performance.now() < known.until) return known.level;
+    const level = this.#levels.load({ tenant, warehouse, product });
+    cached.set(name, { level, until: performance.now() + 1_000 });
+    return level;`,
     },
     {
-      file: 'inventory/postgres/findLevels.ts',
-      find: '/** One level; undefined if it was never moved. */\n',
-      replace: 'const cached = new Map<string, { row: LevelRow | undefined; until: number }>();\n',
+      file: 'inventory/postgres/levelReader.ts',
+      find: '/** A level that is asked for. */',
+      replace:
+        'const cached = new Map<string, { level: Promise<LevelRow | undefined>; until: number }>();\n\n/** A level that is asked for. */',
     },
   ],
   kinds: [],
