@@ -82,6 +82,32 @@ test('reads that come while two statements run share the next, and see what was 
   assert.equal(statements(), 3);
 });
 
+test('reads wait for a statement that hangs only for a while, and the bound holds again behind it', async (t) => {
+  const { read, insert, statements, session } = await readerRig(t);
+  await insert('demo', 'A', 1);
+  await session.query('BEGIN; LOCK TABLE levels IN ACCESS EXCLUSIVE MODE');
+  const asked: Promise<unknown>[] = [];
+  for (let n = 0; n < 3; n++) {
+    asked.push(read('A'));
+    await nextTurn();
+  }
+  assert.equal(statements(), 2);
+  await waitFor('the third is sent as well', async () => (await waitingSessions(session)) === 3);
+  asked.push(read('A'));
+  await session.query('COMMIT');
+  assert.deepEqual(await Promise.all(asked), Array(4).fill(['A', 1, 1]));
+
+  await session.query('BEGIN; LOCK TABLE levels IN ACCESS EXCLUSIVE MODE');
+  const again: Promise<unknown>[] = [];
+  for (let n = 0; n < 5; n++) {
+    again.push(read('A'));
+    await nextTurn();
+  }
+  assert.equal(statements(), 6);
+  await session.query('COMMIT');
+  await Promise.all(again);
+});
+
 test('a statement that fails takes no place from those behind it', async (t) => {
   const { read, insert, session } = await readerRig(t);
   await insert('demo', 'A', 1);

@@ -10,8 +10,19 @@ import { plain, RowSet, text } from './rowSet.ts';
  */
 const statementsMax = 2;
 
+/**
+ * How long reads wait for a statement to end, ms: some hundred times what one takes. Then they go to the
+ * pool by themselves, and with it to its bound on waiting: a connection that hangs holds nobody up.
+ */
+const gatherMsMax = 1_000;
+
 /** Levels of one statement, so that one does not take long enough to be felt by the next. */
 const levelsMax = 250;
+
+interface Gathered {
+  readonly send: () => void;
+  readonly timer: NodeJS.Timeout;
+}
 
 /** A level that is asked for. */
 interface Asked extends Pair {
@@ -52,7 +63,8 @@ const statements = { one: statement('one'), many: statement('many') };
 export class LevelReader {
   readonly #pool: pg.Pool;
   readonly #levels: DataLoader<Asked, LevelRow | undefined>;
-  readonly #waiting: (() => void)[] = [];
+  /** What is gathered and not sent, oldest first. */
+  readonly #waiting = new Set<Gathered>();
   #running = 0;
 
   constructor(pool: pg.Pool) {
@@ -70,21 +82,30 @@ export class LevelReader {
   }
 
   #schedule(send: () => void): void {
-    if (this.#running === statementsMax) {
-      this.#waiting.push(send);
+    if (this.#running < statementsMax) {
+      this.#running += 1;
+      setImmediate(send);
       return;
     }
+    const timer = setTimeout(() => this.#send(gathered), gatherMsMax);
+    const gathered = { send, timer };
+    this.#waiting.add(gathered);
+  }
+
+  #send(gathered: Gathered): void {
+    this.#waiting.delete(gathered);
+    clearTimeout(gathered.timer);
     this.#running += 1;
-    setImmediate(send);
+    gathered.send();
   }
 
   async #read(levels: readonly Asked[]): Promise<(LevelRow | undefined)[]> {
     try {
       return await findEach(this.#pool, levels);
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
+      this.#running -= 1;
+      const [next] = this.#waiting;
+      if (next !== undefined && this.#running < statementsMax) this.#send(next);
     }
   }
 }
