@@ -24,14 +24,24 @@ async function readerRig(t: TestContext) {
     });
   });
   const reader = new LevelReader(reads);
+  /** `[product, on hand, sequence]`, or undefined. */
+  const read = async (product: string, tenant = 'demo') => {
+    const level = await reader.find(tenant, { warehouse: 'W1', product });
+    return level && [level.product, level.onHand, level.sequence];
+  };
   return {
     session,
     sent,
     statements: () => sent.length,
-    /** `[on hand, sequence]`, or undefined. */
-    read: async (product: string, tenant = 'demo') => {
-      const level = await reader.find(tenant, { warehouse: 'W1', product });
-      return level && [level.product, level.onHand, level.sequence];
+    read,
+    /** One read of product A in each of so many turns, none of them awaited. */
+    readInTurns: async (count: number) => {
+      const asked: ReturnType<typeof read>[] = [];
+      for (let n = 0; n < count; n++) {
+        asked.push(read('A'));
+        await nextTurn();
+      }
+      return asked;
     },
     insert: (tenant: string, product: string, onHand: number) =>
       session.query(
@@ -72,19 +82,13 @@ test('reads of one turn share a statement, and each gets the level that it asked
 });
 
 test('reads that come while two statements run share the next, and see what was committed meanwhile', async (t) => {
-  const { read, insert, statements, session } = await readerRig(t);
+  const { readInTurns, insert, statements, session } = await readerRig(t);
   await insert('demo', 'A', 1);
   await session.query('BEGIN; LOCK TABLE levels IN ACCESS EXCLUSIVE MODE');
-  const early = [read('A')];
-  await nextTurn();
-  early.push(read('A'));
+  const early = await readInTurns(2);
   await waitFor('both wait for the table', async () => (await waitingSessions(session)) === 2);
   await session.query('UPDATE levels SET on_hand = 5, sequence = 2');
-  const late: Promise<unknown>[] = [];
-  for (let n = 0; n < 10; n++) {
-    late.push(read('A'));
-    await nextTurn();
-  }
+  const late = await readInTurns(10);
   assert.equal(statements(), 2);
   await session.query('COMMIT');
   assert.deepEqual(await Promise.all(late), Array(10).fill(['A', 5, 2]));
@@ -93,14 +97,10 @@ test('reads that come while two statements run share the next, and see what was 
 });
 
 test('reads wait for a statement that hangs only for a while, and the bound holds again behind it', async (t) => {
-  const { read, insert, statements, sent, session } = await readerRig(t);
+  const { read, readInTurns, insert, statements, sent, session } = await readerRig(t);
   await insert('demo', 'A', 1);
   await session.query('BEGIN; LOCK TABLE levels IN ACCESS EXCLUSIVE MODE');
-  const asked: Promise<unknown>[] = [];
-  for (let n = 0; n < 3; n++) {
-    asked.push(read('A'));
-    await nextTurn();
-  }
+  const asked = await readInTurns(3);
   assert.equal(statements(), 2);
   await waitFor('the third is sent as well', async () => (await waitingSessions(session)) === 3);
   for (let n = 0; n < 600; n++) asked.push(read('A'));

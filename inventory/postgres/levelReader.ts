@@ -2,7 +2,7 @@ import DataLoader from 'dataloader';
 import type pg from 'pg';
 import { type LevelRow, levelColumns } from './findLevels.ts';
 import type { Pair } from './lockLevels.ts';
-import { plain, RowSet, text } from './rowSet.ts';
+import { type Form, plain, RowSet, text } from './rowSet.ts';
 
 /**
  * Statements of one process at a time. While they run, reads gather for the next one; a second keeps
@@ -36,9 +36,9 @@ const asked = new RowSet<Asked & { readonly place: number }>([
   text('product', 'text', ({ product }) => product),
 ]);
 
-// LATERAL with OFFSET 0 is a loop over what is asked for, one index probe each: the planner takes any
-// array for long and would rather read the whole table.
-const statement = (form: 'one' | 'many') => ({
+// LATERAL with OFFSET 0 is a loop over what is asked for, one index probe each, however long the planner
+// takes the arrays for.
+const statement = (form: Form) => ({
   name: `read-level-${form}`,
   text: `
     SELECT asked.place, level.*
@@ -115,7 +115,7 @@ async function findEach(
   pool: pg.Pool,
   levels: readonly Asked[],
 ): Promise<(LevelRow | undefined)[]> {
-  const form = levels.length === 1 ? 'one' : 'many';
+  const form: Form = levels.length === 1 ? 'one' : 'many';
   const values = asked.values(
     form,
     levels.map((level, place) => ({ ...level, place })),

@@ -33,12 +33,10 @@ test('what is read by key comes by an index, also from tables of one page', asyn
   const before = await wholeReads(session);
 
   const { connectionString } = database.reads.options;
-  const { reads, writes, close } = openDatabase({
-    url: connectionString as string,
-    connections: 2,
-  });
+  const own = openDatabase({ url: connectionString as string, connections: 2 });
+  const { reads } = own;
   const levels = new LevelReader(reads);
-  const preview = new Preview({ reads, writes, close }, renderOutcome);
+  const preview = new Preview(own, renderOutcome);
   // A kept plan comes after five of a statement's own.
   for (let n = 0; n < 8; n++) {
     const level = { warehouse: 'W1', product: 'A' };
@@ -52,6 +50,6 @@ test('what is read by key comes by an index, also from tables of one page', asyn
     const [answer] = await preview.decide(tenant, [receipt('try').command]);
     assert.equal(answer?.status, 201);
   }
-  await close();
+  await own.close();
   assert.deepEqual(await wholeReads(session), before);
 });
