@@ -179,6 +179,21 @@ test('a count whose expectation did not hold is noticed', () => {
   assert.deepEqual(namesOf(example), ['effect']);
 });
 
+test('a count that expects the sequence from before an expiry of its own batch is none of another', () => {
+  for (const [at, expectedSequence, isRight] of [
+    [1_100, 3, true],
+    [1_100, 2, false],
+    [1_200, 3, false],
+  ] as const) {
+    const { example, reservation } = sound();
+    example.move(example.posting(1_104, { type: 'expiry', reservation }), 'P1', 0, -2);
+    Object.assign(example.snapshot.reservations[0] as object, { held: { P1: 0 } });
+    const lines = [{ product: 'P1', counted: 6, expectedSequence }];
+    example.post(at, { type: 'count', warehouse: 'W1', lines }, [['P1', 0, 0]]);
+    assert.equal(namesOf(example).includes('effect'), !isRight, `${expectedSequence} at ${at}`);
+  }
+});
+
 test('a reservation shipped after its expiry, or beyond what it held, is noticed', () => {
   for (const [at, quantity, isRight] of [
     [900, 2, true],

@@ -140,8 +140,9 @@ function apply(
   for (const movement of movements) {
     const { onHand, reserved, sequence } = movement;
     const key = levelKey(movement);
-    if (sequence > world.standing(key).sequence)
-      world.levels.set(key, { onHand, reserved, sequence });
+    const before = world.standing(key).sequence;
+    if (posting.type === 'expiry') noteLapse(world, key, before, movement);
+    if (sequence > before) world.levels.set(key, { onHand, reserved, sequence });
   }
   if (posting.reverses !== null) world.reversed.set(posting.reverses, posting.id);
   if (posting.reservation === null) return;
@@ -155,6 +156,13 @@ function apply(
   if (posting.type === 'expiry') held.lapsed = true;
   const isEmpty = [...held.units.values()].every((units) => units === 0);
   if (isEmpty) held.emptiedAt ??= posting.recordedAt;
+}
+
+function noteLapse(world: World, key: string, before: number, movement: MovementRow): void {
+  const { sequence, recordedAt } = movement;
+  const last = world.lapses.get(key);
+  const goesOn = last?.after === before && last.recordedAt === recordedAt;
+  world.lapses.set(key, { before: goesOn ? last.before : before, after: sequence, recordedAt });
 }
 
 function made(world: World, posting: PostingRow, command: Command | undefined): Held {

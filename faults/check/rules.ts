@@ -46,7 +46,9 @@ export function effectOf(world: World, posting: PostingRow, command: Command): E
         const key = levelKey({ tenant, warehouse: command.warehouse, product: line.product });
         const { onHand, sequence } = world.standing(key);
         if ((line.expectedOnHand ?? onHand) !== onHand) throw new Impossible('on hand has changed');
-        if ((line.expectedSequence ?? sequence) !== sequence) {
+        if (
+          ![sequence, sequenceRead(world, posting, key)].includes(line.expectedSequence ?? sequence)
+        ) {
           throw new Impossible('the sequence has changed');
         }
         add(command.warehouse, line.product, line.counted - onHand, 0);
@@ -122,4 +124,11 @@ function reverse(
     if (held !== undefined && reservedChange > 0) refuseExpired(held, posting);
     add(warehouse, product, -onHandChange, -reservedChange);
   }
+}
+
+/** A read shows the sequence from before the expiries that are booked with the next command. */
+function sequenceRead(world: World, { recordedAt }: PostingRow, key: string): number {
+  const { sequence } = world.standing(key);
+  const lapse = world.lapses.get(key);
+  return lapse?.after === sequence && lapse.recordedAt === recordedAt ? lapse.before : sequence;
 }

@@ -7,6 +7,14 @@ export interface Standing {
   readonly sequence: number;
 }
 
+/** Expiries that were the last to move a level, of one batch. */
+export interface Lapse {
+  /** The sequences before and after them. */
+  readonly before: number;
+  readonly after: number;
+  readonly recordedAt: number;
+}
+
 const start: Standing = { onHand: 0, reserved: 0, sequence: 0 };
 
 /** A reservation as the model has it. */
@@ -30,6 +38,7 @@ export interface Held {
 /** The state of all tenants, as the model has brought it forward. */
 export class World {
   readonly levels = new Map<string, Standing>();
+  readonly lapses = new Map<string, Lapse>();
   readonly reservations = new Map<string, Held>();
   /** Postings that were reversed, with the one that did it. */
   readonly reversed = new Map<string, string>();

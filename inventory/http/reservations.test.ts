@@ -213,6 +213,18 @@ test('a level whose hold is over is read again by whoever knows its sequence', a
   assert.equal((await read('"4"')).status, 304);
 });
 
+test('a count that expects what was just read holds, though an expiry is booked with it', async () => {
+  const { writer } = await stocked('P');
+  await expired(writer);
+  const { sequence } = (await writer.get('/v1/stock/W1/P')).body;
+  const lines = [{ product: 'P', counted: 9, expectedSequence: sequence }];
+  const count = { warehouse: 'W1', lines };
+  assert.equal((await writer.post('/v1/counts?dryRun=true', count)).status, 200);
+  await writer.did('/v1/counts', count);
+  assert.equal(await writer.level('W1', 'P'), '9/0/9@4');
+  assertProblem(await writer.post('/v1/counts', count), 'stock-changed');
+});
+
 test('a reservation is exactly as available as its expiry says, and never before', async () => {
   const { writer } = await stocked('P');
   const { expiresAt } = (await reserve(writer, 10, { ttlSeconds: 1 })).body;

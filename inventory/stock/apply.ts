@@ -28,6 +28,8 @@ export function apply(stock: Stock, outcome: Outcome): void {
 function moveLevels(stock: Stock, posting: Posting): void {
   for (const movement of posting.movements) {
     const level = levelOf(stock, movement.warehouse, movement.product);
+    if (posting.type === 'expiry') level.sequenceShown ??= level.sequence;
+    else if (level.sequenceShown !== undefined) level.sequenceShown = undefined;
     level.onHand = movement.onHand;
     level.reserved = movement.reserved;
     level.sequence = movement.sequence;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command, CountLine } from './commands.ts';
+import { apply, expire } from './decide.ts';
 import {
   exampleContext,
   exampleStock,
@@ -10,6 +11,7 @@ import {
   summaryOf,
 } from './examples.ts';
 import { quantityMax } from './quantity.ts';
+import type { Stock } from './stock.ts';
 
 const count = (...lines: CountLine[]): Command => ({ type: 'count', warehouse: 'W1', lines });
 
@@ -50,6 +52,33 @@ test('a count whose expectation holds is taken', () => {
   post(stock, count(line), exampleContext());
   assert.deepEqual(quantitiesAt(stock, 'W1 A'), [7, 0]);
 });
+
+for (const expectedSequence of [1, 2]) {
+  test(`a count that expects sequence ${expectedSequence} holds, where an expiry of the same batch made it 2`, () => {
+    const stock = exampleStock({ 'W1 A': [10, 4] });
+    post(stock, count({ product: 'A', counted: 10 }), exampleContext());
+    lapse(stock, 'R');
+    post(stock, count({ product: 'A', counted: 7, expectedSequence }), exampleContext());
+    assert.deepEqual(quantitiesAt(stock, 'W1 A'), [7, 2]);
+  });
+}
+
+test('a count that expects what was before an expiry and a command is refused', () => {
+  const stock = exampleStock({ 'W1 A': [10, 4] });
+  lapse(stock, 'R');
+  lapse(stock, 'S');
+  post(stock, count({ product: 'A', counted: 10, expectedSequence: 0 }), exampleContext());
+  for (const expectedSequence of [0, 1, 2]) {
+    const command = count({ product: 'A', counted: 7, expectedSequence });
+    assert.equal(refusalOf(stock, command).code, 'stock-changed');
+  }
+});
+
+/** Gives back 2 of A, whose reservation is over. */
+function lapse(stock: Stock, reservation: string): void {
+  stock.overdue.push({ reservation, warehouse: 'W1', product: 'A', quantity: 2 });
+  for (const outcome of expire(stock, exampleContext())) apply(stock, outcome);
+}
 
 test('a count whose expectation fails answers every level that changed', () => {
   const stock = exampleStock({ 'W1 A': [10, 4], 'W1 B': [3] });

@@ -43,10 +43,12 @@ function repeatedProducts(lines: readonly CountLine[]): FieldError[] {
   return errors;
 }
 
+/** Expiries that are booked just now do not count: they were over when the level was read. */
 function meetsExpectation(line: CountLine, level: Level): boolean {
+  const { expectedOnHand = level.onHand, expectedSequence = level.sequence } = line;
   return (
-    (line.expectedOnHand ?? level.onHand) === level.onHand &&
-    (line.expectedSequence ?? level.sequence) === level.sequence
+    expectedOnHand === level.onHand &&
+    (expectedSequence === level.sequence || expectedSequence === level.sequenceShown)
   );
 }
 

@@ -19,6 +19,11 @@ export interface Level {
   hash: string;
   /** Milliseconds since the epoch of the last movement; 0 if there is none. */
   recordedAt: number;
+  /**
+   * The sequence that reads show, while nothing but expiries has moved the level in this batch: reads
+   * subtract what has expired, without a movement.
+   */
+  sequenceShown?: number | undefined;
 }
 
 /** Units of one product; held = quantity − shipped − released − expired. */
