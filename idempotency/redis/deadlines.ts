@@ -14,25 +14,24 @@ interface Pending {
 /**
  * Bounds many calls in time with one timer, since a timer per call costs as much as the call.
  *
- * A call fails between one and two `timeoutMs` after it began. There is nothing to close: the timer
- * keeps no process alive, and runs only while a call is pending.
+ * There is nothing to close: the timer keeps no process alive, and runs out once no call is pending.
  */
 export class Deadlines {
   private readonly timeoutMs: number;
+  /** In the order in which they began. */
   private readonly pending = new Set<Pending>();
-  private readonly timer: NodeJS.Timeout;
+  private isArmed = false;
   private drain: PromiseWithResolvers<void> | undefined;
 
   constructor(timeoutMs: number) {
     this.timeoutMs = timeoutMs;
-    this.timer = setTimeout(() => this.check(), timeoutMs).unref();
   }
 
   bound<T>(call: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const pending: Pending = { since: performance.now(), fail: reject };
-      if (this.pending.size === 0) this.timer.refresh();
       this.pending.add(pending);
+      if (!this.isArmed) this.arm(pending);
       call.then(
         (value) => {
           this.end(pending);
@@ -46,7 +45,7 @@ export class Deadlines {
     });
   }
 
-  /** Resolves once no call is pending: within two `timeoutMs`. */
+  /** Resolves once no call is pending: within `timeoutMs`. */
   drained(): Promise<void> {
     if (this.pending.size === 0) return Promise.resolve();
     this.drain ??= Promise.withResolvers();
@@ -62,10 +61,25 @@ export class Deadlines {
     return isPending;
   }
 
+  /** Sets the timer to when the call that began first is late. */
+  private arm({ since }: Pending): void {
+    this.isArmed = true;
+    // Rounded up, for a timer that fires early finds nothing late.
+    const leftMs = Math.ceil(since + this.timeoutMs - performance.now());
+    setTimeout(() => this.check(), leftMs).unref();
+  }
+
   private check(): void {
+    this.isArmed = false;
     const limit = performance.now() - this.timeoutMs;
-    const late = [...this.pending].filter((pending) => pending.since <= limit);
-    if (this.pending.size > 0) this.timer.refresh();
+    const late: Pending[] = [];
+    for (const pending of this.pending) {
+      if (pending.since > limit) {
+        this.arm(pending);
+        break;
+      }
+      late.push(pending);
+    }
     if (late.length === 0) return;
     // After a pause of this process the replies lie in the socket: read them before judging.
     setImmediate(() => {
