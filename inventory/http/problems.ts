@@ -55,13 +55,16 @@ function describe(error: unknown): Description {
   if (error instanceof OverloadedError) {
     return { code: 'overloaded', detail: `Nothing was done: ${error.message}.` };
   }
+  // Before those of the database: a client that hangs up within its body is a broken connection, too.
+  const refused = describeFastify(error as FastifyError);
+  if (refused !== undefined) return refused;
   if (isUnavailable(error)) {
     return {
       code: 'database-unavailable',
       detail: 'The database cannot be reached at the moment.',
     };
   }
-  return describeFastify(error as FastifyError) ?? internal;
+  return internal;
 }
 
 const internal: Description = {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { waitFor } from '@onhand/fixtures';
 import { startApi } from './testing/api.ts';
 import { assertProblem, type Caller, exchange, STATUS } from './testing/caller.ts';
 import { unreadBytesMax } from './unreadBodies.ts';
@@ -155,4 +159,17 @@ test('a body that has not arrived in time is refused, and its key is free', asyn
   await writer.put('/v1/warehouses/W1');
   await writer.put('/v1/products/P');
   await writer.did('/v1/receipts', JSON.parse(body), 'k');
+});
+
+test('a client that hangs up within its body is no failure of the service', async () => {
+  const arrived = once(api.service.app.server, 'request');
+  const socket = open(writer, '/v1/receipts', { 'content-length': '100' });
+  socket.write('{');
+  const [incoming] = (await arrived) as [IncomingMessage];
+  await waitFor('the body is read', () => incoming.readableFlowing === true);
+  const closed = new Promise((resolve) => incoming.once('close', resolve));
+  socket.resetAndDestroy();
+  await closed;
+  await nextTurn();
+  assert.doesNotMatch(api.logs(), /request failed/);
 });
