@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { createTestDatabase, environment, makeTestFolder, startService } from '@onhand/fixtures';
+import { createTestDatabase, environment, makeDataDir, startService } from '@onhand/fixtures';
 
 interface Ended {
   code: number | null;
@@ -94,7 +94,7 @@ describe('npm run api-keys', () => {
   });
 
   test('finds the embedded database while the service runs, and starts it while not', async (t) => {
-    const ONHAND_DATA_DIR = path.join(makeTestFolder(t), 'data');
+    const ONHAND_DATA_DIR = makeDataDir(t);
     const service = await startService(t, { env: { ONHAND_DATA_DIR } });
     const running = await apiKeys('create --tenant acme --role reader --name one', {
       ONHAND_DATA_DIR,

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import {
   createTestDatabase,
-  makeTestFolder,
+  makeDataDir,
   startService,
   startTestRedis,
   waitFor,
@@ -67,7 +67,7 @@ test('a service that is frozen under load and thawed neither blocks the other no
 });
 
 test('what was acknowledged survives kill -9 of the service and of its PostgreSQL', async (t) => {
-  const env = { ONHAND_API_KEY: apiKey, ONHAND_DATA_DIR: path.join(makeTestFolder(t), 'data') };
+  const env = { ONHAND_API_KEY: apiKey, ONHAND_DATA_DIR: makeDataDir(t) };
   let service = await startService(t, { env });
   const traffic = new Traffic(() => [apiClient(service)]);
   await traffic.start(16);

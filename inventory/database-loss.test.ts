@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { makeTestFolder, startService, startTestRedis, waitFor } from '@onhand/fixtures';
+import { makeDataDir, startService, startTestRedis, waitFor } from '@onhand/fixtures';
 import pg from 'pg';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
 import { apiClient, type Reply, tally } from './testing/apiClient.ts';
@@ -10,7 +9,7 @@ import { Traffic } from './testing/traffic.ts';
 
 /** A PostgreSQL that can be restarted while its address stays. */
 async function restartablePostgres(t: TestContext) {
-  const options = { dataDir: path.join(makeTestFolder(t), 'data'), log: () => {} };
+  const options = { dataDir: makeDataDir(t), log: () => {} };
   let server = await startEmbeddedPostgres(options);
   t.after(() => server.stop());
   const proxy = await startProxy(t, targetOf(server.url));

@@ -5,7 +5,13 @@ import { symlinkSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { createTestDatabase, environment, makeTestFolder, startService } from '@onhand/fixtures';
+import {
+  createTestDatabase,
+  environment,
+  makeDataDir,
+  makeTestFolder,
+  startService,
+} from '@onhand/fixtures';
 import { openSession } from './testing/pipelineRig.ts';
 
 const main = path.join(import.meta.dirname, 'main.ts');
@@ -78,7 +84,7 @@ test('a key that belongs to another name or tenant stops the start with one line
 });
 
 test('a data directory that another service uses stops the start with one line', async (t) => {
-  const env = { ONHAND_DATA_DIR: path.join(makeTestFolder(t), 'data'), LOG_LEVEL: 'warn' };
+  const env = { ONHAND_DATA_DIR: makeDataDir(t), LOG_LEVEL: 'warn' };
   const first = await startService(t, { env });
   await refuses(t, env, /^onhand: .*data.* in use/);
   assert.equal((await fetch(`${first.url}/readyz`)).status, 200, 'the first one is unharmed');

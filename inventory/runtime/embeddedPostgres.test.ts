@@ -5,6 +5,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import pg from 'pg';
 import { waitFor } from '../../fixtures/condition.ts';
+import { makeDataDir } from '../../fixtures/dataDir.ts';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript, type Script } from '../../fixtures/script.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embeddedPostgres.ts';
@@ -23,7 +24,7 @@ const SERVICE = `
 `;
 
 test('stock written before a stop is there after the next start', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const first = await start(t, dataDir);
   await query(first.url, 'CREATE TABLE stock AS SELECT 7 AS units');
   const socketDir = socketDirOf(first.url);
@@ -54,7 +55,7 @@ test('it is durable, checked by checksums, in UTF-8, and listens on no port', as
 });
 
 test('kill -9 of the service ends PostgreSQL, and the next start has what was committed', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const { service, url } = await startInProcess(t, dataDir);
   await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
   const postmaster = postmasterOf(dataDir);
@@ -66,7 +67,7 @@ test('kill -9 of the service ends PostgreSQL, and the next start has what was co
 });
 
 test('a start right after kill -9 of the service waits for its PostgreSQL', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const { service } = await startInProcess(t, dataDir);
   service.signal('SIGKILL');
   await service.ended;
@@ -78,7 +79,7 @@ test(
   'kill -9 of the service, the guardian and PostgreSQL at once loses nothing',
   NEEDS_PROC,
   async (t) => {
-    const dataDir = path.join(makeTestFolder(t), 'data');
+    const dataDir = makeDataDir(t);
     const { service, url } = await startInProcess(t, dataDir);
     await query(url, 'CREATE TABLE stock AS SELECT 7 AS units');
     const postmaster = postmasterOf(dataDir);
@@ -96,7 +97,7 @@ test(
   'a PostgreSQL that lost its service and its guardian is ended by the next start',
   NEEDS_PROC,
   async (t) => {
-    const dataDir = path.join(makeTestFolder(t), 'data');
+    const dataDir = makeDataDir(t);
     const { service } = await startInProcess(t, dataDir);
     const postmaster = postmasterOf(dataDir);
     killGuardian(postmaster);
@@ -114,7 +115,7 @@ test(
 );
 
 test('Ctrl-C to the process group reaches the service and not PostgreSQL', async (t) => {
-  const { service, url } = await startInProcess(t, path.join(makeTestFolder(t), 'data'));
+  const { service, url } = await startInProcess(t, makeDataDir(t));
   const session = await connect(t, url);
   process.kill(-service.pid, 'SIGINT');
   assert.equal(await service.nextLine(), 'interrupted');
@@ -122,7 +123,7 @@ test('Ctrl-C to the process group reaches the service and not PostgreSQL', async
 });
 
 test('a second service on a live directory is refused with its path and the pid', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const { service, url } = await startInProcess(t, dataDir);
   await assert.rejects(start(t, dataDir), {
     name: 'StartError',
@@ -132,7 +133,7 @@ test('a second service on a live directory is refused with its path and the pid'
 });
 
 test('a postmaster.pid whose pid belongs to another process now does not stop a start', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   await (await start(t, dataDir)).stop();
   const cluster = clusterOf(dataDir);
   // Of the database's own user: one of another user is stale to PostgreSQL by itself.
@@ -145,7 +146,7 @@ test('a postmaster.pid whose pid belongs to another process now does not stop a 
 });
 
 test('a PostgreSQL that somebody else runs on the cluster is named and left alone', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   await (await start(t, dataDir)).stop();
   const { account, binaries } = await preparePostgresHome(dataDir);
   const cluster = clusterOf(dataDir);
@@ -169,7 +170,7 @@ test('a PostgreSQL that somebody else runs on the cluster is named and left alon
 });
 
 test('an end of PostgreSQL that nobody asked for is told, and frees the directory', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const server = await start(t, dataDir);
   process.kill(postmasterOf(dataDir), 'SIGKILL');
   assert.match(await server.failed, /^PostgreSQL ended by itself \(code 137\)/);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, realpathSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { makeDataDir } from '../../fixtures/dataDir.ts';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript } from '../../fixtures/script.ts';
 import { startEmbeddedPostgres } from './embeddedPostgres.ts';
@@ -17,7 +18,7 @@ const SERVICE = `
 `;
 
 test('a database of another major version is refused and named', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   await startAndStop(dataDir);
   const cluster = realpathSync(path.join(dataDir, 'postgres', 'data'));
   writeFileSync(path.join(cluster, 'PG_VERSION'), '17\n');
@@ -44,7 +45,7 @@ test('what a killed initdb left does not stay', async (t) => {
 });
 
 test('a setting that PostgreSQL refuses is told in its own words', async (t) => {
-  const dataDir = path.join(makeTestFolder(t), 'data');
+  const dataDir = makeDataDir(t);
   const settings = { shared_buffers: 'plenty' };
   await assert.rejects(startEmbeddedPostgres({ dataDir, log: () => {}, settings }), {
     name: 'StartError',
