@@ -11,7 +11,7 @@ import {
   retryAfterSeconds,
   validationFailed,
 } from '../errors.ts';
-import { OverloadedError } from '../pipeline/pipeline.ts';
+import { OverloadedError } from '../pipeline/batch.ts';
 import { DatabaseUnavailableError } from '../pipeline/settleBatch.ts';
 import { failureOf } from '../postgres/failures.ts';
 import { problemType } from './answers.ts';

@@ -19,6 +19,11 @@ export interface Recorded {
   readonly replayed: boolean;
 }
 
+/** The queue is full, or the command waited too long for its turn; nothing was done. */
+export class OverloadedError extends Error {
+  override readonly name = 'OverloadedError';
+}
+
 /**
  * What became of a submission. `error`: nothing was written for this submission; its key stays free.
  */

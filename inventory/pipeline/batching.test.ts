@@ -99,6 +99,31 @@ test('a command that takes over the lines of a posting counts as many', async (t
   assert.deepEqual(rig.committed, [1, 1, 1, 1]);
 });
 
+test('a command counts with all lines of its reservation, however few it names, and once', async (t) => {
+  const rig = await pipelineRig(t, { batchLinesMax: 5 });
+  await threeLines(rig, 'opening');
+  await threeLines(rig, 'more');
+  const [one = '', two = ''] = await Promise.all(['r1', 'r2'].map((key) => reserveThree(rig, key)));
+  rig.committed.length = 0;
+  const release = (key: string, reservation: string, product: string) => {
+    const lines = [{ product, quantity: 1 }];
+    const command = { type: 'reservation-release', reservation, lines } as const;
+    return fateOf(rig.pipeline.submit(submission(key, command)));
+  };
+  const released = [release('a', one, 'A'), release('b', one, 'B'), release('c', two, 'A')];
+  assert.deepEqual(await Promise.all(released), Array(3).fill('201'));
+  assert.deepEqual(rig.committed, [2, 1]);
+});
+
+/** Reserves one of each product. @returns the reservation's id */
+async function reserveThree({ pipeline }: PipelineRig, key: string): Promise<string> {
+  const lines = ['A', 'B', 'C'].map((product) => ({ product, quantity: 1 }));
+  const { record } = await pipeline.submit(
+    submission(key, { type: 'reservation', warehouse: 'W1', lines }),
+  );
+  return JSON.parse(record.answer.body.toString()).id;
+}
+
 /** Receives one of each product. @returns the posting's id */
 async function threeLines({ pipeline }: PipelineRig, key: string): Promise<string> {
   const lines = ['A', 'B', 'C'].map((product) => ({ product, quantity: 1 }));

@@ -4,7 +4,7 @@ import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
 import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
 import { findTargets, type Targets } from '../postgres/findTargets.ts';
-import type { StoredRecord } from '../postgres/loadContext.ts';
+import { overdueMax, type StoredRecord } from '../postgres/loadContext.ts';
 import type { Pair } from '../postgres/lockLevels.ts';
 import { Transaction } from '../postgres/transaction.ts';
 import type { Command } from '../stock/commands.ts';
@@ -12,7 +12,7 @@ import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import type { Outcome, Posted } from '../stock/outcomes.ts';
 import type { PipelineObserver, Render, Settlement, Stage, Submission } from './batch.ts';
 import { type Effects, effectsOf } from './effects.ts';
-import { footprintOf, linesOf, namedTargets } from './footprint.ts';
+import { fittingOf, footprintOf, namedTargets, targetsOf } from './footprint.ts';
 import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
 import type { PairLocks } from './pairLocks.ts';
 import { uuidv7 } from './uuidv7.ts';
@@ -40,38 +40,40 @@ export interface Place {
 /** A batch with nobody around it. */
 const alone: Place = { ahead: undefined, committing: () => {} };
 
+/** What one transaction did for a batch. */
+export interface Progress {
+  /** Of its first submissions, in their order. None: expired holds were booked, which stood before it. */
+  readonly settlements: Settlement[];
+  /** What the batch's commands name, for the rest of it. */
+  readonly targets: Targets | undefined;
+}
+
 /**
- * Commits one tenant's batch in one transaction, or throws with nothing known to be written.
+ * Commits the first of one tenant's submissions in one transaction, as many as stay within the lines of
+ * a batch, or throws with nothing known to be written.
  *
  * When it throws after the COMMIT was sent, the outcome is unknown. Calling it again with the same
  * submissions is then safe and is how the outcome is found: it looks the keys up behind the row
  * locks, and a key cannot be recorded twice.
  * @param submissions one tenant's, in the order in which they are decided; keys are unique
- * @returns one settlement per submission, in the same order
+ * @param known what an earlier call for a batch that they are of has found them to name
  */
 export async function commitBatch(
   options: CommitOptions,
   submissions: readonly Submission[],
   place: Place = alone,
-): Promise<Settlement[]> {
+  known?: Targets,
+): Promise<Progress> {
   const { database } = options;
   const { tenant } = submissions[0] as Submission;
   const timer = new StageTimer();
-  const commands = submissions.map(({ command }) => command);
-  const targets = await resolveTargets(database.writes, tenant, commands);
+  const all = submissions.map(({ command }) => command);
+  const found = known ?? (await resolveTargets(database.writes, tenant, all));
   timer.end('resolve');
-  const fits = fittingOf(commands, targets, options.batchLinesMax);
-  if (fits < submissions.length) {
-    const first = await commitBatch(options, submissions.slice(0, fits), {
-      ...alone,
-      ahead: place.ahead,
-    });
-    const rest = await commitBatch(options, submissions.slice(fits), {
-      ...place,
-      ahead: undefined,
-    });
-    return [...first, ...rest];
-  }
+  const fits = fittingOf(all, found, options.batchLinesMax);
+  const isWhole = fits === submissions.length;
+  const commands = isWhole ? all : all.slice(0, fits);
+  const targets = targetsOf(commands, found);
   const footprint = footprintOf(commands, targets);
   const lease = await options.locks?.hold(tenant, footprint.pairs);
   timer.end('lock');
@@ -80,20 +82,20 @@ export async function commitBatch(
   const committing = (transaction: Transaction) => {
     // Whoever is next begins while the COMMIT is on its way, and waits for it on the row locks.
     release();
-    place.committing(transaction);
+    // Behind a part comes the rest of its batch.
+    if (isWhole) place.committing(transaction);
   };
   try {
-    const keys = submissions.map(({ key }) => key);
+    const taken = isWhole ? submissions : submissions.slice(0, fits);
+    const keys = taken.map(({ key }) => key);
+    const work = { ...options, submissions: taken, timer, committing };
     const plan = { tenant, footprint, targets, keys, catalogue: undefined };
-    const first = await attempt({ ...options, submissions, timer, committing }, plan, place.ahead);
-    if ('settlements' in first) return first.settlements;
+    const first = await attempt(work, plan, place.ahead);
+    if ('settlements' in first) return { settlements: first.settlements, targets: found };
     // Rows are made in a transaction of their own, before any lock; then once more from the start.
     const catalogue = await makeLevels(database, tenant, first.missing);
-    const second = await attempt(
-      { ...options, submissions, timer, committing },
-      { ...plan, catalogue },
-    );
-    if ('settlements' in second) return second.settlements;
+    const second = await attempt(work, { ...plan, catalogue });
+    if ('settlements' in second) return { settlements: second.settlements, targets: found };
     throw new Error('levels that were just made are missing');
   } finally {
     release();
@@ -108,24 +110,9 @@ interface Work extends CommitOptions {
 }
 
 /**
- * How many of the first commands stay within the lines of a batch, now that it is known how many
- * lines a reservation or a reversed posting has. One always does.
+ * One transaction: committed, with no settlement where it only booked holds that had expired, or rolled
+ * back because level rows have to be made first.
  */
-function fittingOf(
-  commands: readonly Command[],
-  targets: Targets | undefined,
-  linesMax: number,
-): number {
-  if (targets === undefined) return commands.length;
-  let lines = 0;
-  for (const [index, command] of commands.entries()) {
-    lines += linesOf(command, targets);
-    if (lines > linesMax && index > 0) return index;
-  }
-  return commands.length;
-}
-
-/** One transaction: committed, or rolled back because level rows have to be made first. */
 async function attempt(
   work: Work,
   plan: Omit<LoadRequest, 'mode'>,
@@ -139,7 +126,12 @@ async function attempt(
       await transaction.rollback();
       return { missing: loaded.missing };
     }
-    return { settlements: await decideAndCommit(work, transaction, loaded) };
+    if (loaded.context.overdue.length <= overdueMax) {
+      return { settlements: await decideAndCommit(work, transaction, loaded) };
+    }
+    // Commands are decided on levels without overdue holds, so these go first, in parts.
+    const booking = { ...work, submissions: [], committing: () => {} };
+    return { settlements: await decideAndCommit(booking, transaction, loaded) };
   } catch (error) {
     await transaction.rollback();
     throw error;

@@ -10,6 +10,7 @@ import {
   quantities,
   type RigOptions,
   receipt,
+  submission,
   waitsFor,
 } from '../testing/pipelineRig.ts';
 
@@ -66,6 +67,26 @@ for (const when of ['statement', 'commit'] as const) {
     assert.deepEqual(await quantities(rig.session), { level: 103, ledger: 103, movements: 4 });
   });
 }
+
+test('behind a part of a batch goes the rest of it, and then who came later', async (t) => {
+  const rig = await pipelineRig(t, { batchLinesMax: 2 });
+  const received = ['a', 'b'].map((key) => rig.pipeline.submit(receipt(key)));
+  const postings = (await Promise.all(received)).map(({ record }) =>
+    JSON.parse(record.answer.body.toString()),
+  );
+  await rig.session.query(`${holdMovements('commit')}; SELECT pg_advisory_lock(1)`);
+  const parts = postings.map(({ id: posting }) =>
+    submission(`reversal of ${posting}`, { type: 'reversal', posting, reason: 'a mistake' }),
+  );
+  const fates = parts.map((part) => fateOf(rig.pipeline.submit(part)));
+  await waitsFor(rig, 1);
+  const later = fateOf(rig.pipeline.submit(receipt('later', 'A', 7)));
+  await nextTurn();
+  await nextTurn();
+  assert.equal(rig.pipeline.queueLength, 1);
+  await release(rig, 1);
+  assert.deepEqual(await Promise.all([...fates, later]), ['201', '201', '201']);
+});
 
 test('while a batch is to be tried again, no other begins behind the one that followed it', async (t) => {
   const rig = await rigThatCommits(t, holdMovements('statement', '40001'));

@@ -78,16 +78,69 @@ function byWarehouseAndProduct(a: Pair, b: Pair): number {
 }
 
 /**
- * How many lines a command has. One that takes over the lines of a posting or a reservation counts
- * as one line until its target is known.
+ * How many lines a command has, as far as that is known from itself. One that takes over the lines of a
+ * posting or a reservation counts as one.
  */
-export function linesOf(command: Command, targets?: Targets): number {
+export function linesOf(command: Command): number {
   // A line of a transfer moves two levels.
   if ('from' in command) return 2 * command.lines.length;
   if ('lines' in command && command.lines !== undefined) return command.lines.length;
-  if (command.type === 'reversal') {
-    return targets?.postings.get(command.posting)?.movements.length ?? 1;
-  }
-  if ('reservation' in command) return targets?.reservations.get(command.reservation)?.length ?? 1;
   return 1;
+}
+
+/**
+ * How many of the first commands stay within the lines of a batch, now that it is known how many lines
+ * a reservation or a reversed posting has. All lines of a reservation are loaded and written, however
+ * few of them a command names, and once for all of its commands. One command always fits.
+ */
+export function fittingOf(
+  commands: readonly Command[],
+  targets: Targets | undefined,
+  linesMax: number,
+): number {
+  if (targets === undefined) return commands.length;
+  const reservations = new Set<string>();
+  let lines = 0;
+  for (const [index, command] of commands.entries()) {
+    lines += linesOf(command);
+    const reversed =
+      command.type === 'reversal' ? targets.postings.get(command.posting) : undefined;
+    lines += reversed?.movements.length ?? 0;
+    const reservation = 'reservation' in command ? command.reservation : reversed?.reservation;
+    if (reservation && !reservations.has(reservation)) {
+      reservations.add(reservation);
+      lines += targets.reservations.get(reservation)?.length ?? 0;
+    }
+    if (lines > linesMax && index > 0) return index;
+  }
+  return commands.length;
+}
+
+/** What of the targets these commands name. */
+export function targetsOf(
+  commands: readonly Command[],
+  targets: Targets | undefined,
+): Targets | undefined {
+  if (targets === undefined) return undefined;
+  const { postings, reservations } = namedTargets(commands);
+  if (postings.length === 0 && reservations.length === 0) return undefined;
+  const found = {
+    postings: new Map(entriesOf(targets.postings, postings)),
+    reservations: new Map(entriesOf(targets.reservations, reservations)),
+  };
+  for (const { reservation } of found.postings.values()) {
+    const lines = reservation === null ? undefined : targets.reservations.get(reservation);
+    if (reservation !== null && lines) found.reservations.set(reservation, lines);
+  }
+  return found;
+}
+
+function* entriesOf<T>(
+  all: ReadonlyMap<string, T>,
+  ids: readonly string[],
+): Generator<[string, T]> {
+  for (const id of ids) {
+    const value = all.get(id);
+    if (value !== undefined) yield [id, value];
+  }
 }

@@ -1,14 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Transaction } from '../postgres/transaction.ts';
-import type { Recorded, Settlement, Submission } from './batch.ts';
+import { OverloadedError, type Recorded, type Settlement, type Submission } from './batch.ts';
 import type { CommitOptions } from './commitBatch.ts';
 import { linesOf } from './footprint.ts';
 import { type FirstAttempt, settleBatch } from './settleBatch.ts';
-
-/** The queue is full, or the command waited in it too long; nothing was done. */
-export class OverloadedError extends Error {
-  override readonly name = 'OverloadedError';
-}
 
 export interface PipelineOptions extends CommitOptions {
   /** Commands of one batch. More would only lengthen the wait of the first. */

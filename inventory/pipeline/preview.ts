@@ -1,5 +1,7 @@
 import type { Answer } from '@onhand/idempotency';
 import type { Database } from '../postgres/database.ts';
+import { overdueMax } from '../postgres/loadContext.ts';
+import { sumOverdue } from '../postgres/sumOverdue.ts';
 import { Transaction } from '../postgres/transaction.ts';
 import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
@@ -22,7 +24,8 @@ export class Preview {
 
   /**
    * Reads one snapshot, takes no lock and makes no row. The ids in the answers are of the form that
-   * a real answer would have; they name nothing.
+   * a real answer would have; they name nothing. The sequences leave out the bookings of holds that have
+   * expired where those are more than a batch gives back.
    */
   async decide(tenant: string, commands: readonly Command[]): Promise<Answer[]> {
     const { reads } = this.#database;
@@ -34,6 +37,7 @@ export class Preview {
     try {
       const plan = { tenant, footprint, targets, catalogue, keys: [] };
       loaded = await loadStock(transaction, { ...plan, mode: 'read' });
+      if (loaded.context.overdue.length > overdueMax) await freeOverdue(transaction, loaded);
     } finally {
       await transaction.rollback();
     }
@@ -51,6 +55,21 @@ export class Preview {
       return this.#render(outcome, command, now);
     });
   }
+}
+
+/** Takes overdue holds off their levels by their sums, as reads do. */
+async function freeOverdue(
+  transaction: Transaction,
+  { stock, levels, context }: LoadedStock,
+): Promise<void> {
+  const { tenant } = stock;
+  const pairs = [...levels.values()];
+  const sums = transaction.pipelined(() => sumOverdue(transaction, tenant, pairs, context.now));
+  for (const { warehouse, product, units } of await sums) {
+    const level = levels.get(levelKey(warehouse, product));
+    if (level !== undefined) level.reserved -= units;
+  }
+  stock.overdue = [];
 }
 
 const ZERO_HASH = '0'.repeat(64);

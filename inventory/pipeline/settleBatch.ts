@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { failureOf } from '../postgres/failures.ts';
-import type { Settlement, Submission } from './batch.ts';
-import { type CommitOptions, commitBatch, type Place } from './commitBatch.ts';
+import { type Failure, failureOf } from '../postgres/failures.ts';
+import type { Targets } from '../postgres/findTargets.ts';
+import { OverloadedError, type Settlement, type Submission } from './batch.ts';
+import { type CommitOptions, commitBatch, type Place, type Progress } from './commitBatch.ts';
 
 /** The database, or the way to it, is gone; whether a command took effect may be unknown. */
 export class DatabaseUnavailableError extends Error {
@@ -31,8 +32,9 @@ export interface FirstAttempt {
 }
 
 /**
- * Settles every submission of a batch: commits it, retries what may pass, and splits what does not,
- * so that one poison command cannot fail its neighbours.
+ * Settles every submission of a batch: commits it, in parts where it has more lines than one transaction
+ * takes, retries what may pass, and splits what does not, so that one poison command cannot fail its
+ * neighbours.
  *
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
  * as they fit in `retryUntilMs`; what is left then is unavailable, and the lane goes on.
@@ -44,8 +46,40 @@ export async function settleBatch(
   first?: FirstAttempt,
   until = performance.now() + retryUntilMs,
 ): Promise<Settlement[]> {
-  const failed = await commitWithRetries(options, submissions, until, first);
-  if ('settlements' in failed) return failed.settlements;
+  const settled: Settlement[] = [];
+  let part: Part = { submissions, first, targets: undefined };
+  for (;;) {
+    const done = await commitWithRetries(options, part, until);
+    if (!('settlements' in done)) {
+      return [...settled, ...(await settleFailed(options, part.submissions, done))];
+    }
+    settled.push(...done.settlements);
+    if (settled.length === submissions.length) return settled;
+    const rest = submissions.slice(settled.length);
+    if (performance.now() > until) return [...settled, ...overloaded(rest)];
+    part = { submissions: rest, first: undefined, targets: done.targets };
+  }
+}
+
+/** What is left of a batch. */
+interface Part {
+  readonly submissions: readonly Submission[];
+  readonly first: FirstAttempt | undefined;
+  /** What its commands name, once that is known. */
+  readonly targets: Targets | undefined;
+}
+
+interface Failed {
+  readonly error: unknown;
+  readonly failure: Failure;
+  readonly until: number;
+}
+
+async function settleFailed(
+  options: CommitOptions,
+  submissions: readonly Submission[],
+  failed: Failed,
+): Promise<Settlement[]> {
   if (failed.failure === 'unreachable') return unavailable(submissions, failed.error);
   if (submissions.length === 1) return [{ error: failed.error }];
   const middle = submissions.length >> 1;
@@ -61,6 +95,11 @@ export async function settleBatch(
   return settled;
 }
 
+function overloaded(submissions: readonly Submission[]): Settlement[] {
+  const error = new OverloadedError('the command waited too long behind others of its batch');
+  return submissions.map(() => ({ error }));
+}
+
 function unavailable(submissions: readonly Submission[], cause: unknown): Settlement[] {
   const error = new DatabaseUnavailableError('the database is unavailable', { cause });
   return submissions.map(() => ({ error }));
@@ -68,17 +107,13 @@ function unavailable(submissions: readonly Submission[], cause: unknown): Settle
 
 async function commitWithRetries(
   options: CommitOptions,
-  submissions: readonly Submission[],
+  { submissions, first, targets }: Part,
   until: number,
-  first: FirstAttempt | undefined,
-): Promise<
-  | { settlements: Settlement[] }
-  | { error: unknown; failure: ReturnType<typeof failureOf>; until: number }
-> {
+): Promise<Progress | Failed> {
   for (let attempt = 1; ; attempt++) {
     try {
       const place = attempt === 1 ? first?.place : undefined;
-      return { settlements: await commitBatch(options, submissions, place) };
+      return await commitBatch(options, submissions, place, targets);
     } catch (error) {
       options.observer.batchFailed?.({ error, commands: submissions.length, attempt });
       if (attempt === 1 && first !== undefined) {

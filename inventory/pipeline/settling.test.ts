@@ -4,12 +4,15 @@ import { waitFor } from '@onhand/fixtures';
 import {
   addPipeline,
   fateOf,
+  type PipelineRig,
   pipelineRig,
   quantities,
   receipt,
   submission,
   waitingSessions,
 } from '../testing/pipelineRig.ts';
+import type { Submission } from './batch.ts';
+import type { CommitOptions } from './commitBatch.ts';
 import { settleBatch } from './settleBatch.ts';
 
 /** Makes inserts of movements fail, as many as `times`, with an error of this code. */
@@ -109,18 +112,57 @@ test('a key whose record has outlived its retention takes effect anew', async (t
   assert.deepEqual(await quantities(rig.session), { level: 10, ledger: 10, movements: 2 });
 });
 
+test('a part of a batch that fails takes nothing from the parts before it', async (t) => {
+  const rig = await pipelineRig(t, { batchLinesMax: 2 });
+  const postings = await Promise.all(['A', 'B'].map((product) => posted(rig, product)));
+  await rig.session.query(
+    `ALTER TABLE movements ADD CHECK (product <> 'B' OR on_hand_change > 0) NOT VALID`,
+  );
+  rig.failures.length = 0;
+  const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
+  const fates = reversals.map((each) => fateOf(rig.pipeline.submit(each)));
+  assert.deepEqual(await Promise.all(fates), ['201', 'error']);
+  assert.equal(rig.failures.length, 1, 'the part that was committed is not tried again');
+});
+
+test('parts of a batch that is late are turned away, and those before are told', async (t) => {
+  const rig = await pipelineRig(t);
+  const postings = await Promise.all(['A', 'B', 'C'].map((product) => posted(rig, product)));
+  const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
+  const options = optionsOf(rig, { batchLinesMax: 2 });
+  const settlements = await settleBatch(options, reversals, undefined, performance.now());
+  assert.deepEqual(
+    settlements.map((each) => ('error' in each ? (each.error as Error).name : each.replayed)),
+    [false, 'OverloadedError', 'OverloadedError'],
+  );
+  assert.deepEqual(await Promise.all(reversals.map((each) => fateOf(rig.pipeline.submit(each)))), [
+    '201 replayed',
+    '201',
+    '201',
+  ]);
+});
+
+/** Receives one of a product. @returns the posting's id */
+async function posted(
+  { pipeline }: Pick<PipelineRig, 'pipeline'>,
+  product: string,
+): Promise<string> {
+  const { record } = await pipeline.submit(receipt(`opening ${product}`, product));
+  return JSON.parse(record.answer.body.toString()).id;
+}
+
+function reversal(key: string, posting: string): Submission {
+  return submission(key, { type: 'reversal', posting, reason: 'a mistake' });
+}
+
 test('a batch that keeps failing is neither retried nor split once its time is over', async (t) => {
   const rig = await pipelineRig(t);
   await rig.session.query(failMovements('40001', 1_000_000));
   const attempts: number[] = [];
-  const options = {
-    database: rig.database,
-    locks: undefined,
-    retentionMs: 1_000,
-    batchLinesMax: 4_000,
-    render: () => ({ status: 201, headers: {}, body: Buffer.from('') }),
-    observer: { batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands) },
+  const observer = {
+    batchFailed: ({ commands }: { commands: number }) => void attempts.push(commands),
   };
+  const options = optionsOf(rig, { observer });
   const many = ['k1', 'k2', 'k3', 'k4'].map((key) => receipt(key));
   const settlements = await settleBatch(options, many, undefined, performance.now());
   assert.deepEqual(attempts, [4]);
@@ -129,3 +171,9 @@ test('a batch that keeps failing is neither retried nor split once its time is o
     Array(4).fill('DatabaseUnavailableError'),
   );
 });
+
+function optionsOf({ database }: PipelineRig, more: Partial<CommitOptions>): CommitOptions {
+  const render = () => ({ status: 201, headers: {}, body: Buffer.from('') });
+  const options = { database, locks: undefined, retentionMs: 3_600_000, batchLinesMax: 4_000 };
+  return { ...options, render, observer: {}, ...more };
+}

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import { renderOutcome } from '../http/answers.ts';
+import { overdueMax } from '../postgres/loadContext.ts';
+import { verifyLedger } from '../postgres/verifyLedger.ts';
+import type { Command } from '../stock/commands.ts';
+import {
+  fateOf,
+  type PipelineRig,
+  pipelineRig,
+  receipt,
+  submission,
+  tenant,
+} from '../testing/pipelineRig.ts';
+import { Preview } from './preview.ts';
+
+/** More than two transactions give back, and a number that no other quantity here has. */
+const holds = 2 * overdueMax + 345;
+
+const lines = [{ product: 'A', quantity: holds }];
+const shipment: Command = { type: 'shipment', warehouse: 'W1', lines };
+
+/** As many reservations of one unit as there are units, all of them over by the database's clock. */
+async function backlogged(rig: PipelineRig): Promise<void> {
+  await rig.pipeline.submit(receipt('opening', 'A', holds));
+  const one = [{ product: 'A', quantity: 1 }];
+  const command: Command = { type: 'reservation', warehouse: 'W1', lines: one, ttlSeconds: 1 };
+  await Promise.all(
+    Array.from({ length: holds }, (_, n) => rig.pipeline.submit(submission(`r${n}`, command))),
+  );
+  await waitFor('all are over', async () => {
+    const { rows } = await rig.session.query(
+      'SELECT max(expires_at) <= clock_timestamp() AS over FROM reservations',
+    );
+    return rows[0].over;
+  });
+  rig.committed.length = 0;
+}
+
+test('more expired holds than one transaction takes are given back in parts, before the command', async (t) => {
+  const rig = await pipelineRig(t);
+  await backlogged(rig);
+  assert.equal(await fateOf(rig.pipeline.submit(submission('k', shipment))), '201');
+  assert.deepEqual(rig.committed, [0, 0, 1]);
+  const { rows } = await rig.session.query('SELECT on_hand, reserved, sequence FROM levels');
+  assert.deepEqual(rows, [{ on_hand: '0', reserved: '0', sequence: `${2 * holds + 2}` }]);
+  const proof = await verifyLedger(rig.database.reads, tenant);
+  assert.deepEqual(proof.faults, []);
+  assert.equal(await fateOf(rig.pipeline.submit(submission('k', shipment))), '201 replayed');
+});
+
+test('a dry run behind them sees the units that they free, and writes nothing', async (t) => {
+  const rig = await pipelineRig(t);
+  await backlogged(rig);
+  const preview = new Preview(rig.database, renderOutcome);
+  const [answer] = await preview.decide(tenant, [shipment]);
+  assert.equal(answer?.status, 201);
+  const { movements } = JSON.parse(answer.body.toString());
+  assert.partialDeepStrictEqual(movements, [{ onHand: 0, reserved: 0, available: 0 }]);
+  const { rows } = await rig.session.query('SELECT reserved FROM levels');
+  assert.deepEqual(rows, [{ reserved: `${holds}` }]);
+});
