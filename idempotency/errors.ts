@@ -15,8 +15,9 @@ export class IdempotencyError extends Error {
 }
 
 export class KeyMissing extends IdempotencyError {
-  constructor() {
-    super('idempotency-key-missing', 400, 'This request needs an Idempotency-Key header.');
+  /** @param what the request needs. Default `an Idempotency-Key header` */
+  constructor(what = 'an Idempotency-Key header') {
+    super('idempotency-key-missing', 400, `This request needs ${what}.`);
   }
 }
 

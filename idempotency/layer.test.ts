@@ -435,6 +435,17 @@ test('a lease counts from before it was asked for, however late the answer came'
   assert.ok(performance.now() - began < 0.75 * leaseMs);
 });
 
+test('state tells of a record that is being written as of a request in flight', async () => {
+  const outcomes = ['pending', record('one'), undefined] as const;
+  for (const outcome of outcomes) {
+    const records = { find: async () => undefined, lookUp: async () => outcome };
+    const { layer } = await redisLayer({ records });
+    const state = await layer.state('t1', 'k');
+    const told = outcome === 'pending' ? 'in-flight' : outcome && { completed: outcome };
+    assert.deepEqual(state, told);
+  }
+});
+
 test('state tells in-flight, completed and no effect', async () => {
   const committed = new Map([['old', record('old')]]);
   const records = { find: async (_: string, key: string) => committed.get(key) };

@@ -172,9 +172,18 @@ export class Idempotency {
     const claimed = await this.claims.peek(scope, key).catch(this.onClaimError);
     if (claimed?.state === 'completed') return { completed: claimed.record };
     // Also while claimed: its owner may have committed and crashed.
-    const record = await this.records?.find(scope, key);
+    const isClaimed = claimed !== undefined || this.flights.has(id);
+    const record = await this.lookUp(scope, key, isClaimed);
+    if (record === 'pending') return 'in-flight';
     if (record) return { completed: record };
-    return claimed || this.flights.has(id) ? 'in-flight' : undefined;
+    return isClaimed ? 'in-flight' : undefined;
+  }
+
+  private lookUp(scope: string, key: string, isClaimed: boolean) {
+    const { records } = this;
+    // A request that is known to run needs no closer look.
+    if (!records?.lookUp || isClaimed) return records?.find(scope, key);
+    return records.lookUp(scope, key);
   }
 
   /**

@@ -17,7 +17,7 @@ export const catalogue = {
     status: 400,
     title: 'The request is not valid',
     explanation:
-      'The body, a parameter or a header breaks a rule of the API description. `errors` names each fault by its JSON path. Nothing was done; correct the request.',
+      'The body, a parameter or a header breaks a rule of the API description. `errors` names each fault by its JSON path. Nothing was done; correct the request. A fault that only the stock tells (a product counted twice, an expiry that is over) is the answer of its key, so send the correction under a new one.',
     retryable: false,
   },
   'idempotency-key-missing': {

@@ -18,6 +18,7 @@ import { findApiKey } from './postgres/apiKeys.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
 import { databaseIdentity } from './postgres/databaseIdentity.ts';
 import { findRecord } from './postgres/findRecord.ts';
+import { lookUpRecord } from './postgres/lookUpRecord.ts';
 import { isMigrated } from './postgres/migrate.ts';
 import { startPurge } from './purge.ts';
 import { closeRedis, connectRedis, type RedisClient } from './redis.ts';
@@ -56,7 +57,10 @@ export async function createService(
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
-    records: { find: (tenant, key) => findRecord(database.reads, tenant, key) },
+    records: {
+      find: (tenant, key) => findRecord(database.reads, tenant, key),
+      lookUp: (tenant, key) => lookUpRecord(database.reads, tenant, key),
+    },
     leaseMs: settings.claimLeaseMs,
     waitMs: settings.idempotencyWaitMs,
     onClaimError: () => metrics.claimFailed(),

@@ -226,7 +226,7 @@ function problemEntry(error: unknown): EntryAnswer {
 const member = '`idempotencyKey`';
 
 function keyOf({ idempotencyKey }: Record<string, unknown>): string {
-  if (idempotencyKey === undefined) throw new KeyMissing();
+  if (idempotencyKey === undefined) throw new KeyMissing(`an ${member} of its own`);
   if (typeof idempotencyKey !== 'string') throw new KeyInvalid('it is not a string', member);
   return parseKeyText(idempotencyKey, member);
 }

@@ -152,6 +152,30 @@ test('what is refused before the decision leaves the key free', async () => {
   assert.equal(first.headers.get('idempotent-replayed'), null);
 });
 
+for (const end of ['COMMIT', 'ROLLBACK'] as const) {
+  test(`a key whose record a transaction is writing is in flight until its ${end}`, async (t) => {
+    const { id, writer } = await stocked();
+    const state = () => writer.get('/v1/idempotency-keys/k');
+    const session = await api.session(t);
+    await session.query('BEGIN');
+    await session.query(
+      `INSERT INTO idempotency_records (scope, key, fingerprint, status, headers, body, expires_at)
+       VALUES ($1, 'k', decode(repeat('00', 32), 'hex'), 201, '{}', '{}', now() + interval '1 day')`,
+      [id],
+    );
+    assert.partialDeepStrictEqual((await state()).body, { key: 'k', status: 'in-flight' });
+    const atOnce = state();
+    await session.query(end);
+    await atOnce;
+    const known = await state();
+    if (end === 'COMMIT') assert.partialDeepStrictEqual(known.body, { status: 'completed' });
+    else assertProblem(known, 'not-found');
+    const sql = "SELECT FROM idempotency_records WHERE scope = $1 AND key = 'k'";
+    const { rows } = await session.query(sql, [id]);
+    assert.equal(rows.length, end === 'COMMIT' ? 1 : 0, 'asking records nothing');
+  });
+}
+
 test('a reused key leaves nothing behind for the request that reused it', async () => {
   const { writer } = await stocked();
   await writer.did('/v1/receipts', body, 'k');

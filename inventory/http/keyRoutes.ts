@@ -15,7 +15,8 @@ export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): vo
       schema: {
         tags: ['Stock commands'],
         summary: 'What became of a request',
-        description: '404: it had no effect.',
+        description:
+          'The key is named without the quotes that its header may have. 404: it has had no effect so far.',
         params: Type.Object({ key: Type.String({ minLength: 1, maxLength: 255 }) }),
         response: {
           200: Type.Object({

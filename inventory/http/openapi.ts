@@ -22,7 +22,7 @@ export async function addOpenApi(
 
 Every stock command is a \`POST\` with an \`Idempotency-Key\`: send it again with the same key for as
 long as you are not sure, it takes effect once and is answered with the first answer. Answers are
-kept for ${retentionHours} hours.`,
+kept for ${retentionHours} h.`,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       tags: [

@@ -25,7 +25,8 @@ export class OverloadedError extends Error {
 }
 
 /**
- * What became of a submission. `error`: nothing was written for this submission; its key stays free.
+ * What became of a submission. `error`: nothing is known to be written for it, and its key is free, or
+ * will tell: a COMMIT whose outcome stayed unknown may still take effect.
  */
 export type Settlement = Recorded | { readonly error: unknown };
 

@@ -67,7 +67,7 @@ const shedEveryMs = 250;
  * settled: what is tried again is alone on its connection.
  *
  * A command enters (`submit`), waits, is in a batch, and is settled exactly once: with its recorded
- * answer, or with an error that says that its key stays free.
+ * answer, or with an error that says that nothing is known to be recorded.
  */
 export class Pipeline {
   readonly #options: PipelineOptions;
