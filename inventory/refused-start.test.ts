@@ -117,6 +117,15 @@ test('a database that is not in UTF-8 stops the start with one line', async (t) 
   }
 });
 
+test('a database that takes no writes stops the start with one line', async (t) => {
+  const { url, name } = await createTestDatabase(t);
+  const session = await openSession(t, url);
+  await session.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'warn' };
+  const line = /^onhand: .* takes no writes: default_transaction_read_only is on$/m;
+  await refuses(t, env, line);
+});
+
 test('a database that another one took the place of is not ready', async (t) => {
   const { url } = await createTestDatabase(t);
   const service = await startService(t, { env: { DATABASE_URL: url, LOG_LEVEL: 'silent' } });

@@ -20,6 +20,7 @@ import { databaseIdentity } from './postgres/databaseIdentity.ts';
 import { findRecord } from './postgres/findRecord.ts';
 import { lookUpRecord } from './postgres/lookUpRecord.ts';
 import { isMigrated } from './postgres/migrate.ts';
+import { checkWrites } from './postgres/refuseReadOnly.ts';
 import { startPurge } from './purge.ts';
 import { closeRedis, connectRedis, type RedisClient } from './redis.ts';
 import type { Settings } from './settings.ts';
@@ -103,7 +104,10 @@ export async function createService(
     locks,
     metrics,
     readiness: {
-      checkDatabase: () => isMigrated(database.reads),
+      checkDatabase: async () => {
+        await Promise.all([checkWrites(database.writes), checkWrites(database.reads)]);
+        return isMigrated(database.reads);
+      },
       isDegraded,
       isStopping: () => stopping,
     },

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { ApiError } from '../errors.ts';
 
 export interface Readiness {
-  /** Resolves when the database answers and has this code's migrations. */
+  /** Whether the database has this code's migrations. Rejects when it is out of reach or takes no writes. */
   checkDatabase(): Promise<boolean>;
   isDegraded(): boolean;
   isStopping(): boolean;
@@ -30,7 +30,7 @@ export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness):
         tags: ['Operations'],
         summary: 'Whether the service can do its work',
         description:
-          '503 when the database is out of reach or its migrations are not current. `degraded` names what is gone and only costs speed.',
+          '503 when the database is out of reach, takes no writes or its migrations are not current. `degraded` names what is gone and only costs speed.',
         response: {
           200: Type.Object({
             status: Type.Literal('ready'),

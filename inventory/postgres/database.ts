@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { readOnlyReason, refuseReadOnly } from './refuseReadOnly.ts';
 
 /**
  * The connections of one service process.
@@ -79,17 +80,16 @@ const batchSettings = {
 };
 
 /**
- * A hook for new connections. The startup parameter `options` would save its round trip, but
- * PgBouncer refuses it, and the `options` of a URL would take the place of it.
+ * A hook for new connections, which refuses those that cannot write. The startup parameter `options`
+ * would save its round trip, but PgBouncer refuses it, and the `options` of a URL would take the place
+ * of it.
  */
 function setting(settings: Readonly<Record<string, string>>) {
   const values = [Object.keys(settings), Object.values(settings)];
-  return async (client: pg.ClientBase) => {
-    await client.query(
-      'SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)',
-      values,
-    );
-  };
+  const text = `
+    SELECT count(set_config(name, value, false)), ${readOnlyReason}
+    FROM unnest($1::text[], $2::text[]) AS s (name, value)`;
+  return (client: pg.ClientBase) => refuseReadOnly(client, text, values);
 }
 
 const INT8 = 20;

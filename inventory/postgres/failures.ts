@@ -25,9 +25,11 @@ const TRANSIENT = new Set([
 // Classes: connection exception, insufficient resources, operator intervention, system error.
 const UNREACHABLE_CLASSES = new Set(['08', '53', '57', '58']);
 
+const READ_ONLY = '25006';
+
 const UNREACHABLE = new Set([
   '25P03', // idle_in_transaction_session_timeout: the connection is closed
-  '25006', // read_only_sql_transaction: a standby, or a primary that was demoted
+  READ_ONLY, // read_only_sql_transaction: a standby, or a primary that was demoted
   '28000', // invalid_authorization_specification
   '28P01', // invalid_password
   '3D000', // invalid_catalog_name
@@ -55,5 +57,22 @@ function isConnectionError(error: unknown): boolean {
 
 /** The five-character code of a server error; undefined for an error of the connection. */
 export function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined;
+  return error instanceof pg.DatabaseError || error instanceof ReadOnlyError
+    ? error.code
+    : undefined;
+}
+
+/** A session that cannot write, found before it was used. Its code is that of a write that failed. */
+export class ReadOnlyError extends Error {
+  override readonly name = 'ReadOnlyError';
+  readonly code = READ_ONLY;
+
+  constructor(reason: string) {
+    super(`the database takes no writes: ${reason}`);
+  }
+}
+
+/** Whether the session that an error comes from cannot write. */
+export function isReadOnly(error: unknown): error is Error {
+  return sqlState(error) === READ_ONLY;
 }

@@ -108,7 +108,8 @@ test('the migrations are read once in a process, and again after a failure', asy
   for (const file of ['package.json', 'inventory/package.json', 'inventory/migrations']) {
     cpSync(path.join(root, file), path.join(checkout, file), { recursive: true });
   }
-  for (const file of ['inventory/postgres/migrate.ts', 'inventory/postgres/failures.ts']) {
+  for (const name of ['migrate.ts', 'failures.ts', 'refuseReadOnly.ts']) {
+    const file = path.join('inventory/postgres', name);
     cpSync(path.join(root, file), path.join(checkout, file));
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(checkout, 'node_modules'));

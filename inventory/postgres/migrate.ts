@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
 import { sqlState } from './failures.ts';
+import { refuseReadOnly } from './refuseReadOnly.ts';
 
 /** The schema cannot be brought to what this code needs. Its message is one clear line. */
 export class MigrationError extends Error {
@@ -66,6 +67,7 @@ export interface MigrateOptions {
  * by `migrationMs`; a peer that is gone is noticed sooner, by TCP keep-alive.
  * @returns the names of the migrations that were applied now
  * @throws MigrationError
+ * @throws ReadOnlyError
  * @throws an error with the code ETIMEDOUT when the database does not answer in time
  */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<string[]> {
@@ -85,6 +87,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     await client.connect();
     try {
       await client.query(sessionSettings);
+      await refuseReadOnly(client);
       await refuseEncoding(client);
       await takeTurn(client, waitMs);
       await client.query(`

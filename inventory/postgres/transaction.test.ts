@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { createTestDatabase } from '@onhand/fixtures';
 import { openDatabase } from './database.ts';
+import { failureOf } from './failures.ts';
 import { Transaction } from './transaction.ts';
 
 async function openThings(t: TestContext) {
@@ -49,6 +50,19 @@ test('a statement that is issued too late is refused, and does not wait for ever
   assert.throws(() => transaction.query(insert(1)), /outside of a round trip/);
   await transaction.rollback();
   assert.deepEqual(await things(), []);
+});
+
+test('a connection that cannot write any more is closed, and the next transaction has another', async (t) => {
+  const { writes, things } = await openThings(t);
+  await writes.query('SET default_transaction_read_only = on');
+  const failed = await begin(writes);
+  await assert.rejects(
+    failed.commit(() => [failed.query(insert(1))]),
+    (error) => failureOf(error) === 'unreachable',
+  );
+  const next = await begin(writes);
+  await next.commit(() => [next.query(insert(2))]);
+  assert.deepEqual(await things(), [2]);
 });
 
 test('a transaction that failed before does not count as committed', async (t) => {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { isReadOnly } from './failures.ts';
 import {
   type BoundStatement,
   bind,
@@ -30,6 +31,8 @@ export class Transaction {
   readonly #begin: Statement;
   #state: 'open' | 'ending' | 'ended' = 'open';
   #isFollowed = false;
+  /** Of a server that was demoted: it still answers, and would fail whoever had the connection next. */
+  #demoted: Error | undefined;
   /** What `pipelined` gathers. */
   #issued: Issued[] | undefined;
 
@@ -138,6 +141,7 @@ export class Transaction {
         resolve(results[at] as pg.QueryArrayResult);
       }
     } catch (error) {
+      if (isReadOnly(error)) this.#demoted = error;
       for (const { reject } of issued) reject(error);
     }
   }
@@ -155,11 +159,12 @@ export class Transaction {
 
   /**
    * Waits for the last statement and gives the connection back, unless another transaction follows. A
-   * connection on which even that failed is closed, and the server rolls back by itself.
+   * connection on which even that failed is closed, and the server rolls back by itself; so is one that
+   * cannot write any more.
    */
   async #end(last: Promise<unknown>): Promise<void> {
     const failure = await last.then(
-      () => undefined,
+      () => this.#demoted,
       (error: unknown) => (error instanceof Error ? error : true),
     );
     this.#state = 'ended';
