@@ -1,5 +1,6 @@
 import type { Answer } from '@onhand/idempotency';
 import type pg from 'pg';
+import { awaitStandbys } from '../postgres/awaitStandbys.ts';
 import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
 import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
@@ -154,13 +155,12 @@ async function decideAndCommit(
   const decide = { render, context, expiresAt };
   const { settlements, effects } = decideAll(loaded, submissions, decide);
   timer.end('decide');
-  if (effects.postings.length === 0 && effects.records.length === 0) {
-    await transaction.rollback();
-  } else {
-    const times = { recordedAt, now, expiresAt };
-    const write = () => writeEffects(transaction, tenant, effects, lapsedKeys, times);
-    await transaction.commit(write, () => committing(transaction));
-  }
+  const times = { recordedAt, now, expiresAt };
+  const write = () =>
+    effects.postings.length > 0 || effects.records.length > 0
+      ? writeEffects(transaction, tenant, effects, lapsedKeys, times)
+      : [awaitStandbys(transaction)];
+  await transaction.commit(write, () => committing(transaction));
   timer.end('write');
   observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
   return settlements;

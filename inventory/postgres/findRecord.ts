@@ -1,5 +1,6 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
+import { standbysAwaited } from './awaitStandbys.ts';
 
 interface Row {
   fingerprint: string;
@@ -13,12 +14,13 @@ const statement = {
   name: 'find-record',
   text: `
     SELECT encode(fingerprint, 'hex') AS fingerprint, status, headers, body,
-           (extract(epoch FROM expires_at) * 1000)::bigint AS "expiresAt"
+           (extract(epoch FROM expires_at) * 1000)::bigint AS "expiresAt",
+           ${standbysAwaited}
     FROM idempotency_records
     WHERE scope = $1 AND key = $2 AND expires_at > clock_timestamp()`,
 };
 
-/** The answer that is recorded under a key, while it is retained. */
+/** The answer that is recorded under a key, while it is retained; once the standbys have it. */
 export async function findRecord(
   pool: pg.Pool,
   tenant: string,

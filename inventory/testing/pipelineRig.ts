@@ -22,13 +22,15 @@ export interface PipelineRig {
 }
 
 export interface RigOptions extends Partial<PipelineOptions> {
+  /** An empty database; by default a new one on the server of the run. */
+  readonly url?: string;
   /** The pipeline's way to the database, where it is not the direct one. */
   readonly via?: (url: string) => Promise<string> | string;
 }
 
 /** Makes a database with warehouses W1, W2, products A, B, C, and a pipeline on it without Redis. */
 export async function pipelineRig(t: Cleanup, options: RigOptions = {}): Promise<PipelineRig> {
-  const { url } = await createTestDatabase(t);
+  const url = options.url ?? (await createTestDatabase(t)).url;
   await migrate(url);
   const session = await openSession(t, url);
   await session.query(`
