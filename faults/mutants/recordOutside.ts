@@ -13,8 +13,8 @@ export const recordOutside: Mutant = {
     },
     {
       file: 'inventory/pipeline/commitBatch.ts',
-      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times);',
-      replace: 'writeEffects(transaction, tenant, { ...effects, records: [] }, lapsedKeys, times);',
+      find: 'writeEffects(transaction, tenant, effects, lapsedKeys, times)',
+      replace: 'writeEffects(transaction, tenant, { ...effects, records: [] }, lapsedKeys, times)',
     },
     {
       file: 'inventory/pipeline/commitBatch.ts',
