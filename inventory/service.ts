@@ -59,7 +59,7 @@ export async function createService(
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
     records: {
-      find: (tenant, key) => findRecord(database.reads, tenant, key),
+      find: (tenant, key) => findRecord(database.lookups, tenant, key),
       lookUp: (tenant, key) => lookUpRecord(database.reads, tenant, key),
     },
     leaseMs: settings.claimLeaseMs,
@@ -105,13 +105,14 @@ export async function createService(
     metrics,
     readiness: {
       checkDatabase: async () => {
-        await Promise.all([checkWrites(database.writes), checkWrites(database.reads)]);
-        return isMigrated(database.reads);
+        const { reads, lookups, writes } = database;
+        await Promise.all([...new Set([reads, lookups, writes])].map(checkWrites));
+        return isMigrated(lookups);
       },
       isDegraded,
       isStopping: () => stopping,
     },
-    findPrincipal: (secretSha256) => findApiKey(database.reads, secretSha256),
+    findPrincipal: (secretSha256) => findApiKey(database.lookups, secretSha256),
     logger,
     retentionHours: settings.idempotencyRetentionHours,
     rateLimitPerSecond: settings.rateLimitPerSecond,

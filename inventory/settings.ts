@@ -143,7 +143,7 @@ const REQUIRED = {
     min: 2,
     max: 200,
     description:
-      'Connections to PostgreSQL, at most; batches of different tenants use them at once.',
+      'Connections to PostgreSQL, at most; batches of different tenants use them at once. From 6 on, some are kept for what commands look up, whatever is read.',
   }),
   batchCommandsMax: integer({
     name: 'ONHAND_BATCH_COMMANDS_MAX',

@@ -5,8 +5,8 @@ import { verifyLedger } from '../postgres/verifyLedger.ts';
 
 /** The proof of the ledger. */
 export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void {
-  // One proof at a time: it keeps a connection busy for as long as the ledger is long, and the
-  // others are needed to look up keys.
+  // One proof at a time: it keeps a connection busy for as long as the ledger is long, and other reads
+  // need the rest.
   let turn: Promise<unknown> = Promise.resolve();
   app.get(
     '/v1/verify',

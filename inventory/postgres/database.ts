@@ -4,12 +4,15 @@ import { readOnlyReason, refuseReadOnly } from './refuseReadOnly.ts';
 /**
  * The connections of one service process.
  *
- * `writes` runs pipelined transactions, one batch on one connection at a time; `reads` answers
- * single statements and dry runs. They are separate so that a burst of reads cannot take the
- * connections that commits need.
+ * `writes` runs pipelined transactions, one batch on one connection at a time. `lookups` runs single
+ * statements by key that commands wait for: API keys, recorded answers, the catalogue's entries.
+ * `reads` answers lists, proofs and dry runs, which may take as long as a statement may. They are
+ * separate so that a burst of reads cannot take the connections that commands need.
  */
 export interface Database {
   readonly writes: pg.Pool;
+  /** The pool of `reads` where there are fewer than 6 connections. */
+  readonly lookups: pg.Pool;
   readonly reads: pg.Pool;
   close(): Promise<void>;
 }
@@ -17,7 +20,7 @@ export interface Database {
 export interface DatabaseOptions {
   /** A PostgreSQL connection URL. */
   readonly url: string;
-  /** All connections of this process, 2 or more; a third of them, but at least one, for reads. */
+  /** All connections of this process, 2 or more: a third for lookups and reads, in halves. */
   readonly connections: number;
   /** How long a connection beyond the first of its pool stays without work, ms. Default 60,000. */
   readonly idleMs?: number;
@@ -102,7 +105,8 @@ const types: pg.CustomTypesConfig = {
 
 /** Opens the pools; nothing is connected until the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
-  const readConnections = Math.max(1, Math.floor(options.connections / 3));
+  const lookupConnections = Math.floor(options.connections / 6);
+  const readConnections = Math.max(1, Math.floor(options.connections / 3) - lookupConnections);
   const config: pg.PoolConfig = {
     connectionString: options.url,
     connectionTimeoutMillis: connectTimeoutMs,
@@ -114,20 +118,24 @@ export function openDatabase(options: DatabaseOptions): Database {
     application_name: 'onhand',
     types,
   };
-  const reads = new pg.Pool({
-    ...config,
-    onConnect: setting(sessionSettings),
-    max: readConnections,
-    pipeline: true,
-  } as pg.PoolConfig);
+  const openReads = (max: number) =>
+    new pg.Pool({
+      ...config,
+      onConnect: setting(sessionSettings),
+      max,
+      pipeline: true,
+    } as pg.PoolConfig);
+  const reads = openReads(readConnections);
+  const lookups = lookupConnections === 0 ? reads : openReads(lookupConnections);
   const writes = new pg.Pool({
     ...config,
     onConnect: setting(batchSettings),
-    max: Math.max(1, options.connections - readConnections),
+    max: Math.max(1, options.connections - readConnections - lookupConnections),
     pipeline: true,
   } as pg.PoolConfig);
   const onIdleError = options.onIdleError ?? (() => {});
-  for (const pool of [reads, writes]) {
+  const pools = new Set([reads, lookups, writes]);
+  for (const pool of pools) {
     pool.on('error', onIdleError);
     // A connection that breaks while it is in use rejects its statements; without a listener of its
     // own the event would end the process as well.
@@ -135,9 +143,10 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
   return {
     reads,
+    lookups,
     writes,
     close: async () => {
-      await Promise.all([reads.end(), writes.end()]);
+      await Promise.all(Array.from(pools, (pool) => pool.end()));
     },
   };
 }

@@ -11,7 +11,7 @@ async function readerRig(t: TestContext) {
   const { url } = await createTestDatabase(t);
   await migrate(url);
   const session = await openSession(t, url);
-  const { reads, close } = openDatabase({ url, connections: 12 });
+  const { reads, close } = openDatabase({ url, connections: 24 });
   t.after(close);
   const sent: number[] = [];
   let running = 0;
