@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, type TestContext, test } from 'node:test';
-import type pg from 'pg';
+import { setTimeout as delay } from 'node:timers/promises';
+import { waitFor } from '@onhand/fixtures';
+import pg from 'pg';
 import { startApi, stock, type Tenant } from '../http/testing/api.ts';
+import { waitingSessions } from '../testing/pipelineRig.ts';
+import { verifyLedger } from './verifyLedger.ts';
 
 const api = await startApi({ after });
 
@@ -164,4 +168,21 @@ test('verify lists at most 100 faults and still says how much it saw', async (t)
     faults: unknown[];
   };
   assert.deepEqual([valid, movements, faults.length], [false, 154, 100]);
+});
+
+test('a statement of verify may take longer than the pool waits for others', async (t) => {
+  const { session, id } = await ledger(t);
+  const waitMs = 500;
+  const pool = new pg.Pool({
+    connectionString: api.databaseUrl,
+    query_timeout: waitMs,
+    application_name: 'onhand',
+  });
+  t.after(() => pool.end());
+  await session.query('BEGIN; LOCK TABLE reservation_lines IN ACCESS EXCLUSIVE MODE');
+  const proof = verifyLedger(pool, id);
+  await waitFor('verify waits for the lock', async () => (await waitingSessions(session)) === 1);
+  await Promise.race([delay(2 * waitMs), proof]);
+  await session.query('COMMIT');
+  assert.equal((await proof).valid, true);
 });

@@ -29,6 +29,14 @@ const faultsMax = 100;
 /** Rows of one statement: some 100 ms each, so that none comes near the statement time-out. */
 const pageRows = 20_000;
 
+/**
+ * How long one statement may take: holds are summed over all reservations at once, which may take
+ * longer than a batch may.
+ */
+const statementTimeoutMs = 60_000;
+/** In place of the pool's, which is shorter. The server's limit comes first: it ends the work as well. */
+const queryTimeoutMs = statementTimeoutMs + 2_000;
+
 interface Carry {
   warehouse: string;
   product: string;
@@ -144,8 +152,7 @@ export async function verifyLedger(pool: pg.Pool, tenant: string): Promise<Ledge
   const client = await pool.connect();
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    // Holds are summed over all reservations at once, which may take longer than a batch may.
-    await client.query('SET LOCAL statement_timeout = 60000');
+    await client.query(`SET LOCAL statement_timeout = ${statementTimeoutMs}`);
     const report = await readReport(client, tenant);
     await client.query('COMMIT');
     client.release();
@@ -187,7 +194,9 @@ async function walk<Last>(
 ): Promise<number> {
   let last = first;
   for (let total = 0; ; ) {
-    const { rows } = await client.query<Page<Last>>(text, values(last));
+    // `pg` takes the time-out of one statement, but its types do not know it.
+    const query = { text, values: values(last), query_timeout: queryTimeoutMs } as pg.QueryConfig;
+    const { rows } = await client.query<Page<Last>>(query);
     const page = rows[0] as Page<Last>;
     total += page.rows;
     if (faults.length < faultsMax) faults.push(...(page.faults ?? []));
