@@ -22,3 +22,22 @@ test('a statement behind a failed one in a pipeline says nothing against its bat
   assert.equal(behind?.status === 'rejected' && failureOf(behind.reason), 'transient');
   await client.query('ROLLBACK');
 });
+
+for (const code of [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CRL_HAS_EXPIRED',
+  'ERROR_IN_CERT_NOT_AFTER_FIELD',
+  'INVALID_CA',
+  'HOSTNAME_MISMATCH',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]) {
+  test(`a certificate that is refused as ${code} is a database out of reach`, () => {
+    assert.equal(failureOf(Object.assign(new Error('refused'), { code })), 'unreachable');
+  });
+}

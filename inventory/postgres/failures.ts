@@ -46,13 +46,21 @@ export function failureOf(error: unknown): Failure {
 
 // `pg` reports a broken or absent connection by Node's system and stream errors, or in these words.
 const CONNECTION_CODE = /^(E[A-Z]+|ERR_(STREAM|SOCKET|SSL|TLS)_.*)$/;
+// The certificate of the server, or of a pooler before it, is not accepted.
+// Source: Node.js manual, TLS, X509 certificate error codes.
+const CERTIFICATE_CODE =
+  /^((UNABLE_TO|CERT|CRL|ERROR_IN_CERT|ERROR_IN_CRL)_.*|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/;
 const CONNECTION_WORDS =
   /^(Connection terminated|timeout e|Query read timeout|Client (has|was)|Received unexpected|Cannot use a pool|The server does not support|There was an error establishing)/;
 
 function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
-  return CONNECTION_CODE.test(code) || CONNECTION_WORDS.test(error.message);
+  return (
+    CONNECTION_CODE.test(code) ||
+    CERTIFICATE_CODE.test(code) ||
+    CONNECTION_WORDS.test(error.message)
+  );
 }
 
 /** The five-character code of a server error; undefined for an error of the connection. */
