@@ -1,17 +1,29 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { ApiError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
 import { verifyLedger } from '../postgres/verifyLedger.ts';
 
-/** The proof of the ledger. */
+/**
+ * The proof of the ledger.
+ *
+ * One at a time: it keeps a connection busy for as long as the ledger is long, and other reads need
+ * the rest. A tenant has one place in the queue, so it holds up nobody for longer than one proof, and
+ * the queue is never longer than there are tenants. A proof that nobody waits for any more ends with
+ * its page.
+ */
 export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void {
-  // One proof at a time: it keeps a connection busy for as long as the ledger is long, and other reads
-  // need the rest.
+  const underWay = new Set<string>();
   let turn: Promise<unknown> = Promise.resolve();
+  let stopping = false;
+  app.addHook('preClose', (done) => {
+    stopping = true;
+    done();
+  });
   app.get(
     '/v1/verify',
     {
-      config: { role: 'admin' },
+      config: { role: 'admin', described: { refusals: ['overloaded'] } },
       schema: {
         tags: ['Administration'],
         summary: 'Prove the ledger',
@@ -34,8 +46,18 @@ export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void
         },
       },
     },
-    ({ principal }) => {
-      const proof = turn.then(() => verifyLedger(reads, principal.tenant));
+    async ({ principal: { tenant }, socket }) => {
+      if (underWay.has(tenant)) {
+        throw new ApiError('overloaded', 'A proof of this ledger is under way.');
+      }
+      const checkWanted = () => {
+        if (stopping) throw new ApiError('overloaded', 'The service is stopping.');
+        if (socket.destroyed) throw new ApiError('overloaded', 'The client has hung up.');
+      };
+      underWay.add(tenant);
+      const proof = turn
+        .then(() => verifyLedger(reads, tenant, checkWanted))
+        .finally(() => underWay.delete(tenant));
       turn = proof.catch(() => {});
       return proof;
     },
