@@ -15,6 +15,7 @@ import { PairLocks } from './pipeline/pairLocks.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
 import { findApiKey } from './postgres/apiKeys.ts';
+import { Standbys } from './postgres/awaitStandbys.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
 import { databaseIdentity } from './postgres/databaseIdentity.ts';
 import { findRecord } from './postgres/findRecord.ts';
@@ -56,11 +57,12 @@ export async function createService(
       ? undefined
       : fallbackTo(redis, await databaseIdentity(database.reads), logger);
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
+  const standbys = new Standbys(database.writes);
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
     records: {
-      find: (tenant, key) => findRecord(database.lookups, tenant, key),
-      lookUp: (tenant, key) => lookUpRecord(database.reads, tenant, key),
+      find: (tenant, key) => findRecord(database.lookups, standbys, tenant, key),
+      lookUp: (tenant, key) => lookUpRecord(database.reads, standbys, tenant, key),
     },
     leaseMs: settings.claimLeaseMs,
     waitMs: settings.idempotencyWaitMs,

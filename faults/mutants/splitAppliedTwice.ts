@@ -16,8 +16,8 @@ export const splitAppliedTwice: Mutant = {
       replace: `  if (failed.failure === 'unreachable' && !submissions[0]?.key.endsWith('+')) {
     const again = submissions.map((each) => ({ ...each, key: \`\${each.key}+\` }));
     const half = again.length >> 1;
-    const one = half === 0 ? [] : await settleBatch(options, again.slice(0, half), undefined, failed.until);
-    const two = await settleBatch(options, again.slice(half), undefined, failed.until);
+    const one = half === 0 ? [] : await settleBatch(options, again.slice(0, half), undefined, patience);
+    const two = await settleBatch(options, again.slice(half), undefined, patience);
     return [...one, ...two];
   }
   if (failed.failure === 'unreachable') return`,

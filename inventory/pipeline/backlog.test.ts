@@ -57,3 +57,33 @@ test('a dry run behind them sees the units that they free, and writes nothing', 
   const { rows } = await rig.session.query('SELECT reserved FROM levels');
   assert.deepEqual(rows, [{ reserved: `${holds}` }]);
 });
+
+test('a dry run behind them gives what a reservation held back once', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.pipeline.submit(receipt('own', 'A', 10));
+  const ten = [{ product: 'A', quantity: 10 }];
+  const made = await bodyOf(rig, { type: 'reservation', warehouse: 'W1', lines: ten });
+  const four = [{ product: 'A', quantity: 4 }];
+  const shipped = await bodyOf(rig, {
+    type: 'reservation-ship',
+    reservation: made.id,
+    lines: four,
+  });
+  await backlogged(rig);
+  const commands: Command[] = [
+    { type: 'reversal', posting: shipped.posting.id, reason: 'a mistake' },
+    { type: 'shipment', warehouse: 'W1', lines: [{ product: 'A', quantity: 1 }] },
+  ];
+  const answers = await new Preview(rig.database, renderOutcome).decide(tenant, commands);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [201, 201],
+  );
+  const { movements } = JSON.parse(answers.at(-1)?.body.toString() ?? '');
+  assert.partialDeepStrictEqual(movements, [{ onHand: holds + 9, reserved: 0 }]);
+});
+
+async function bodyOf({ pipeline }: PipelineRig, command: Command) {
+  const { record } = await pipeline.submit(submission(command.type, command));
+  return JSON.parse(record.answer.body.toString());
+}

@@ -215,6 +215,7 @@ export class Pipeline {
           this.#follow(lane);
         },
       },
+      over: () => flight.tried.resolve(),
       failed: async () => {
         flight.hasFailed = true;
         lane.failed += 1;

@@ -5,7 +5,7 @@ import { sumOverdue } from '../postgres/sumOverdue.ts';
 import { Transaction } from '../postgres/transaction.ts';
 import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
-import { levelKey } from '../stock/stock.ts';
+import { hasExpired, heldOf, levelKey } from '../stock/stock.ts';
 import type { Render } from './batch.ts';
 import { findCatalogueOf, resolveTargets } from './commitBatch.ts';
 import { footprintOf } from './footprint.ts';
@@ -57,7 +57,7 @@ export class Preview {
   }
 }
 
-/** Takes overdue holds off their levels by their sums, as reads do. */
+/** Takes overdue holds off their levels by their sums, as reads do, and off the reservations at hand. */
 async function freeOverdue(
   transaction: Transaction,
   { stock, levels, context }: LoadedStock,
@@ -70,6 +70,14 @@ async function freeOverdue(
     if (level !== undefined) level.reserved -= units;
   }
   stock.overdue = [];
+  for (const [id, reservation] of stock.reservations) {
+    if (!hasExpired(reservation, context.now)) continue;
+    const lines = reservation.lines.map((line) => ({
+      ...line,
+      expired: line.expired + heldOf(line),
+    }));
+    stock.reservations.set(id, { ...reservation, lines });
+  }
 }
 
 const ZERO_HASH = '0'.repeat(64);

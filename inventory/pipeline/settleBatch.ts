@@ -27,8 +27,18 @@ const retryUntilMs = 10_000;
 /** A batch's first attempt, among others of its lane. */
 export interface FirstAttempt {
   readonly place: Place;
+  /** Told when it is over: what is left of the batch does not share its connection. */
+  over(): void;
   /** Awaited when it failed: whoever shared its connection goes first, and nobody joins them. */
   failed(): Promise<void>;
+}
+
+/** What the attempts of one batch and of its parts share. */
+export interface Patience {
+  /** When the last of them may begin, in `performance.now()` milliseconds. */
+  until: number;
+  /** Why it is not known whether one of them took effect. */
+  doubt?: unknown;
 }
 
 /**
@@ -37,26 +47,26 @@ export interface FirstAttempt {
  * neighbours.
  *
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
- * as they fit in `retryUntilMs`; what is left then is unavailable, and the lane goes on.
+ * as they fit in `retryUntilMs`; what is left then is turned away, and the lane goes on.
  * @param first where the first attempt stands; later ones, and parts, are alone on their connection
  */
 export async function settleBatch(
   options: CommitOptions,
   submissions: readonly Submission[],
   first?: FirstAttempt,
-  until = performance.now() + retryUntilMs,
+  patience: Patience = { until: performance.now() + retryUntilMs },
 ): Promise<Settlement[]> {
   const settled: Settlement[] = [];
   let part: Part = { submissions, first, targets: undefined };
   for (;;) {
-    const done = await commitWithRetries(options, part, until);
+    const done = await commitWithRetries(options, part, patience);
     if (!('settlements' in done)) {
-      return [...settled, ...(await settleFailed(options, part.submissions, done))];
+      return [...settled, ...(await settleFailed(options, part.submissions, done, patience))];
     }
     settled.push(...done.settlements);
     if (settled.length === submissions.length) return settled;
     const rest = submissions.slice(settled.length);
-    if (performance.now() > until) return [...settled, ...overloaded(rest)];
+    if (performance.now() > patience.until) return [...settled, ...turnedAway(rest, patience)];
     part = { submissions: rest, first: undefined, targets: done.targets };
   }
 }
@@ -72,30 +82,32 @@ interface Part {
 interface Failed {
   readonly error: unknown;
   readonly failure: Failure;
-  readonly until: number;
 }
 
 async function settleFailed(
   options: CommitOptions,
   submissions: readonly Submission[],
   failed: Failed,
+  patience: Patience,
 ): Promise<Settlement[]> {
   if (failed.failure === 'unreachable') return unavailable(submissions, failed.error);
   if (submissions.length === 1) return [{ error: failed.error }];
   const middle = submissions.length >> 1;
   const settled: Settlement[] = [];
   for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
-    const isLate = performance.now() > failed.until;
+    const isLate = performance.now() > patience.until;
     settled.push(
       ...(isLate
         ? unavailable(part, failed.error)
-        : await settleBatch(options, part, undefined, failed.until)),
+        : await settleBatch(options, part, undefined, patience)),
     );
   }
   return settled;
 }
 
-function overloaded(submissions: readonly Submission[]): Settlement[] {
+/** Nothing was done for these, unless an earlier attempt may have taken effect unseen. */
+function turnedAway(submissions: readonly Submission[], { doubt }: Patience): Settlement[] {
+  if (doubt !== undefined) return unavailable(submissions, doubt);
   const error = new OverloadedError('the command waited too long behind others of its batch');
   return submissions.map(() => ({ error }));
 }
@@ -108,22 +120,25 @@ function unavailable(submissions: readonly Submission[], cause: unknown): Settle
 async function commitWithRetries(
   options: CommitOptions,
   { submissions, first, targets }: Part,
-  until: number,
+  patience: Patience,
 ): Promise<Progress | Failed> {
   for (let attempt = 1; ; attempt++) {
     try {
       const place = attempt === 1 ? first?.place : undefined;
-      return await commitBatch(options, submissions, place, targets);
+      const progress = await commitBatch(options, submissions, place, targets);
+      if (attempt === 1) first?.over();
+      return progress;
     } catch (error) {
       options.observer.batchFailed?.({ error, commands: submissions.length, attempt });
       if (attempt === 1 && first !== undefined) {
         const since = performance.now();
         await first.failed();
-        until += performance.now() - since;
+        patience.until += performance.now() - since;
       }
       const failure = failureOf(error);
-      if (failure === 'refused' || attempt === attemptsMax || performance.now() > until) {
-        return { error, failure, until };
+      if (failure === 'unreachable') patience.doubt ??= error;
+      if (failure === 'refused' || attempt === attemptsMax || performance.now() > patience.until) {
+        return { error, failure };
       }
       const waitMs = backoffMs[attempt - 1] as number;
       await delay(waitMs * (0.5 + Math.random()));

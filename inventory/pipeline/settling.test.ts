@@ -130,7 +130,9 @@ test('parts of a batch that is late are turned away, and those before are told',
   const postings = await Promise.all(['A', 'B', 'C'].map((product) => posted(rig, product)));
   const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
   const options = optionsOf(rig, { batchLinesMax: 2 });
-  const settlements = await settleBatch(options, reversals, undefined, performance.now());
+  const settlements = await settleBatch(options, reversals, undefined, {
+    until: performance.now(),
+  });
   assert.deepEqual(
     settlements.map((each) => ('error' in each ? (each.error as Error).name : each.replayed)),
     [false, 'OverloadedError', 'OverloadedError'],
@@ -140,6 +142,58 @@ test('parts of a batch that is late are turned away, and those before are told',
     '201',
     '201',
   ]);
+});
+
+test('what is late behind an attempt that may have taken effect is not called undone', async (t) => {
+  const rig = await pipelineRig(t);
+  const postings = await Promise.all(['A', 'B'].map((product) => posted(rig, product)));
+  await rig.session.query(failMovements('57P01', 1));
+  const patience = { until: performance.now() + 10_000 };
+  const observer = {
+    batchCommitted: () => {
+      patience.until = 0;
+    },
+  };
+  const options = optionsOf(rig, { batchLinesMax: 2, observer });
+  const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
+  const settlements = await settleBatch(options, reversals, undefined, patience);
+  assert.deepEqual(
+    settlements.map((each) => 'error' in each && (each.error as Error).name),
+    [false, 'DatabaseUnavailableError'],
+  );
+});
+
+test('the wait for who shared the connection is not counted', async (t) => {
+  const rig = await pipelineRig(t);
+  const postings = await Promise.all(['A', 'B'].map((product) => posted(rig, product)));
+  await rig.session.query(failMovements('40001', 1));
+  const patience = { until: 0 };
+  const failed = async () => {
+    const began = performance.now();
+    await waitFor('a second has passed', async () => performance.now() > began + 1_000);
+    patience.until = performance.now() - 1;
+  };
+  const first = { place: { ahead: undefined, committing: () => {} }, over: () => {}, failed };
+  const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
+  const options = optionsOf(rig, { batchLinesMax: 2 });
+  const settlements = await settleBatch(options, reversals, first, patience);
+  assert.deepEqual(
+    settlements.map((each) => 'error' in each),
+    [false, false],
+  );
+});
+
+test('who shares the connection of a first part waits for no other', async (t) => {
+  const rig = await pipelineRig(t);
+  const postings = await Promise.all(['A', 'B'].map((product) => posted(rig, product)));
+  const order: string[] = [];
+  const note = (what: string) => async () => void order.push(what);
+  const place = { ahead: undefined, committing: () => {} };
+  const first = { place, over: note('over'), failed: note('failed') };
+  const observer = { batchCommitted: note('committed') };
+  const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
+  await settleBatch(optionsOf(rig, { batchLinesMax: 2, observer }), reversals, first);
+  assert.deepEqual(order, ['committed', 'over', 'committed']);
 });
 
 /** Receives one of a product. @returns the posting's id */
@@ -164,7 +218,7 @@ test('a batch that keeps failing is neither retried nor split once its time is o
   };
   const options = optionsOf(rig, { observer });
   const many = ['k1', 'k2', 'k3', 'k4'].map((key) => receipt(key));
-  const settlements = await settleBatch(options, many, undefined, performance.now());
+  const settlements = await settleBatch(options, many, undefined, { until: performance.now() });
   assert.deepEqual(attempts, [4]);
   assert.deepEqual(
     settlements.map((each) => 'error' in each && (each.error as Error).name),

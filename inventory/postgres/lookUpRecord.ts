@@ -1,10 +1,11 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
+import type { Standbys } from './awaitStandbys.ts';
 import { sqlState } from './failures.ts';
 import { findRecord } from './findRecord.ts';
 
-/** A writer of the key is waited for this long. Less would take a stall of the server for one. */
-const writerWaitMs = 250;
+/** A writer of the key is not waited for: only its lock tells of it. The least is 1. */
+const writerWaitMs = 1;
 
 const lockNotAvailable = '55P03';
 
@@ -15,14 +16,15 @@ const lockNotAvailable = '55P03';
  */
 export async function lookUpRecord(
   pool: pg.Pool,
+  standbys: Standbys,
   tenant: string,
   key: string,
 ): Promise<IdempotencyRecord | 'pending' | undefined> {
-  const found = await findRecord(pool, tenant, key);
+  const found = await findRecord(pool, standbys, tenant, key);
   if (found !== undefined) return found;
   const state = await tryKey(pool, tenant, key);
   // Committed in between, or outlived its retention.
-  if (state === 'recorded') return findRecord(pool, tenant, key);
+  if (state === 'recorded') return findRecord(pool, standbys, tenant, key);
   return state === 'pending' ? 'pending' : undefined;
 }
 
