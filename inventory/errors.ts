@@ -154,7 +154,7 @@ export const catalogue = {
     status: 503,
     title: 'The service is at its limit',
     explanation:
-      'The queue is full, the command waited too long in it, a proof of the ledger is under way already, or the service is stopping. This attempt did nothing; send it again with the same key after `Retry-After` seconds.',
+      'The queue is full, the command waited too long in it, or the service is stopping. This attempt did nothing; send it again with the same key after `Retry-After` seconds.',
     retryable: true,
   },
   'lock-server-unavailable': {

@@ -1,25 +1,47 @@
+import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { ApiError } from '../errors.ts';
 import type { Database } from '../postgres/database.ts';
-import { verifyLedger } from '../postgres/verifyLedger.ts';
+import { type LedgerReport, verifyLedger } from '../postgres/verifyLedger.ts';
+
+/** A proof that has not begun, for all who have asked for it by then. */
+interface Waiting {
+  readonly sockets: Socket[];
+  readonly report: Promise<LedgerReport>;
+}
 
 /**
  * The proof of the ledger.
  *
  * One at a time: it keeps a connection busy for as long as the ledger is long, and other reads need
- * the rest. A tenant has one place in the queue, so it holds up nobody for longer than one proof, and
- * the queue is never longer than there are tenants. A proof that nobody waits for any more ends with
- * its page.
+ * the rest. Who asks while a proof of the tenant waits for its turn shares it, so that a tenant holds up
+ * nobody for longer than one proof. One that nobody waits for any more ends with its page.
  */
 export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void {
-  const underWay = new Set<string>();
+  const waiting = new Map<string, Waiting>();
   let turn: Promise<unknown> = Promise.resolve();
   let stopping = false;
   app.addHook('preClose', (done) => {
     stopping = true;
     done();
   });
+  function prove(tenant: string, socket: Socket): Promise<LedgerReport> {
+    const sockets = [socket];
+    const checkWanted = () => {
+      if (stopping) throw new ApiError('overloaded', 'The service is stopping.');
+      if (sockets.every(({ destroyed }) => destroyed)) {
+        throw new ApiError('overloaded', 'The client has hung up.');
+      }
+    };
+    const report = turn.then(() => {
+      waiting.delete(tenant);
+      return verifyLedger(reads, tenant, checkWanted);
+    });
+    waiting.set(tenant, { sockets, report });
+    turn = report.catch(() => {});
+    return report;
+  }
   app.get(
     '/v1/verify',
     {
@@ -46,20 +68,11 @@ export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void
         },
       },
     },
-    async ({ principal: { tenant }, socket }) => {
-      if (underWay.has(tenant)) {
-        throw new ApiError('overloaded', 'A proof of this ledger is under way.');
-      }
-      const checkWanted = () => {
-        if (stopping) throw new ApiError('overloaded', 'The service is stopping.');
-        if (socket.destroyed) throw new ApiError('overloaded', 'The client has hung up.');
-      };
-      underWay.add(tenant);
-      const proof = turn
-        .then(() => verifyLedger(reads, tenant, checkWanted))
-        .finally(() => underWay.delete(tenant));
-      turn = proof.catch(() => {});
-      return proof;
+    ({ principal: { tenant }, socket }) => {
+      const shared = waiting.get(tenant);
+      if (shared === undefined) return prove(tenant, socket);
+      shared.sockets.push(socket);
+      return shared.report;
     },
   );
 }
