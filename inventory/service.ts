@@ -15,13 +15,12 @@ import { PairLocks } from './pipeline/pairLocks.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
 import { findApiKey } from './postgres/apiKeys.ts';
-import { Standbys } from './postgres/awaitStandbys.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
 import { databaseIdentity } from './postgres/databaseIdentity.ts';
-import { findRecord } from './postgres/findRecord.ts';
 import { lookUpRecord } from './postgres/lookUpRecord.ts';
 import { isMigrated } from './postgres/migrate.ts';
 import { checkWrites } from './postgres/refuseReadOnly.ts';
+import { ConfirmedRecords } from './postgres/standbys.ts';
 import { startPurge } from './purge.ts';
 import { closeRedis, connectRedis, type RedisClient } from './redis.ts';
 import type { Settings } from './settings.ts';
@@ -57,12 +56,12 @@ export async function createService(
       ? undefined
       : fallbackTo(redis, await databaseIdentity(database.reads), logger);
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
-  const standbys = new Standbys(database.writes);
+  const records = new ConfirmedRecords(database);
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
     records: {
-      find: (tenant, key) => findRecord(database.lookups, standbys, tenant, key),
-      lookUp: (tenant, key) => lookUpRecord(database.reads, standbys, tenant, key),
+      find: (tenant, key) => records.find(tenant, key),
+      lookUp: (tenant, key) => lookUpRecord(database.reads, records, tenant, key),
     },
     leaseMs: settings.claimLeaseMs,
     waitMs: settings.idempotencyWaitMs,
@@ -106,11 +105,11 @@ export async function createService(
     locks,
     metrics,
     readiness: {
-      checkDatabase: async () => {
+      checkDatabase: shared(async () => {
         const { reads, lookups, writes } = database;
         await Promise.all([...new Set([reads, lookups, writes])].map(checkWrites));
         return isMigrated(lookups);
-      },
+      }),
       isDegraded,
       isStopping: () => stopping,
     },
@@ -154,5 +153,16 @@ function quiet(logger: Logger): (error: Error) => void {
     if (error.message === last) return;
     last = error.message;
     logger.warn({ err: error }, 'Redis connection');
+  };
+}
+
+/** One run for all who call it while it lasts. */
+function shared<T>(run: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return () => {
+    running ??= run().finally(() => {
+      running = undefined;
+    });
+    return running;
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Fastify from 'fastify';
-import { addAuthentication, type Principal } from './authentication.ts';
+import { addAuthentication, type Principal, sha256 } from './authentication.ts';
 
 test('a key is trusted for 5 s from the question to the database, however slow the answer', async (t) => {
   let now = 0;
@@ -31,4 +31,27 @@ test('a key is trusted for 5 s from the question to the database, however slow t
   now = 5_000;
   await request();
   assert.deepEqual(askedAt, [0, 5_000]);
+});
+
+test('requests of a key that is being looked up wait for that look-up', async (t) => {
+  const found = Promise.withResolvers<Principal>();
+  let lookUps = 0;
+  const app = Fastify();
+  t.after(() => app.close());
+  addAuthentication(app, (secretSha256) => {
+    lookUps += 1;
+    return secretSha256 === sha256('a-key') ? found.promise : Promise.resolve(undefined);
+  });
+  app.get('/', { config: { role: 'reader' } }, async () => 'ok');
+  app.setErrorHandler((_error, _request, reply) => reply.code(401).send());
+  const statusOf = async (key: string) => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await app.inject({ url: '/', headers })).statusCode;
+  };
+  const waiting = ['a-key', 'a-key', 'a-key'].map(statusOf);
+  assert.equal(await statusOf('another'), 401);
+  assert.equal(await statusOf('another'), 401);
+  assert.equal(lookUps, 3);
+  found.resolve({ tenant: 'demo', role: 'reader', name: 'ci' });
+  assert.deepEqual(await Promise.all(waiting), [200, 200, 200]);
 });

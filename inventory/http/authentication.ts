@@ -42,6 +42,8 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
  */
 export function addAuthentication(app: FastifyInstance, findPrincipal: FindPrincipal): void {
   const trusted = new Map<string, { principal: Principal; until: number }>();
+  /** Look-ups on their way: all requests of a key wait for one. */
+  const asked = new Map<string, Promise<Principal | undefined>>();
   app.decorateRequest('principal', null as never);
   app.addHook('onRoute', (route) => {
     const role = route.config?.role;
@@ -60,17 +62,30 @@ export function addAuthentication(app: FastifyInstance, findPrincipal: FindPrinc
       if (known !== undefined && known.until > askedAt) {
         return done(admit(request, known.principal, role));
       }
-      trusted.delete(secretSha256);
-      findPrincipal(secretSha256).then(
+      lookUp(secretSha256, askedAt).then(
         (principal) => {
-          if (principal === undefined) return done(unauthenticated());
-          if (trusted.size >= trustedMax) trusted.clear();
-          trusted.set(secretSha256, { principal, until: askedAt + trustMs });
-          done(admit(request, principal, role));
+          done(principal === undefined ? unauthenticated() : admit(request, principal, role));
         },
         (error: Error) => done(error),
       );
     };
+  }
+
+  function lookUp(secretSha256: string, askedAt: number): Promise<Principal | undefined> {
+    const known = asked.get(secretSha256);
+    if (known !== undefined) return known;
+    trusted.delete(secretSha256);
+    const found = find(secretSha256, askedAt).finally(() => asked.delete(secretSha256));
+    asked.set(secretSha256, found);
+    return found;
+  }
+
+  async function find(secretSha256: string, askedAt: number): Promise<Principal | undefined> {
+    const principal = await findPrincipal(secretSha256);
+    if (principal === undefined) return undefined;
+    if (trusted.size >= trustedMax) trusted.clear();
+    trusted.set(secretSha256, { principal, until: askedAt + trustMs });
+    return principal;
   }
 }
 

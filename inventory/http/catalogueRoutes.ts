@@ -91,7 +91,7 @@ function addKind(app: FastifyInstance, database: Database, kind: CatalogueKind):
       },
     },
     async ({ params: { code }, body: given, principal }, reply) => {
-      const { row, created } = await putCatalogueEntry(database.lookups, principal.tenant, kind, {
+      const { row, created } = await putCatalogueEntry(database.reads, principal.tenant, kind, {
         code,
         name: given?.name ?? null,
         allowBackorder: given?.allowBackorder ?? false,

@@ -7,7 +7,7 @@ import { type LedgerReport, verifyLedger } from '../postgres/verifyLedger.ts';
 
 /** A proof that has not begun, for all who have asked for it by then. */
 interface Waiting {
-  readonly sockets: Socket[];
+  sockets: readonly Socket[];
   readonly report: Promise<LedgerReport>;
 }
 
@@ -27,10 +27,9 @@ export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void
     done();
   });
   function prove(tenant: string, socket: Socket): Promise<LedgerReport> {
-    const sockets = [socket];
     const checkWanted = () => {
       if (stopping) throw new ApiError('overloaded', 'The service is stopping.');
-      if (sockets.every(({ destroyed }) => destroyed)) {
+      if (proof.sockets.every(({ destroyed }) => destroyed)) {
         throw new ApiError('overloaded', 'The client has hung up.');
       }
     };
@@ -38,7 +37,8 @@ export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void
       waiting.delete(tenant);
       return verifyLedger(reads, tenant, checkWanted);
     });
-    waiting.set(tenant, { sockets, report });
+    const proof: Waiting = { sockets: [socket], report };
+    waiting.set(tenant, proof);
     turn = report.catch(() => {});
     return report;
   }
@@ -71,7 +71,7 @@ export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void
     ({ principal: { tenant }, socket }) => {
       const shared = waiting.get(tenant);
       if (shared === undefined) return prove(tenant, socket);
-      shared.sockets.push(socket);
+      shared.sockets = [...shared.sockets.filter(({ destroyed }) => !destroyed), socket];
       return shared.report;
     },
   );

@@ -1,12 +1,12 @@
 import type { Answer } from '@onhand/idempotency';
 import type pg from 'pg';
-import { awaitStandbys } from '../postgres/awaitStandbys.ts';
 import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
 import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
 import { findTargets, type Targets } from '../postgres/findTargets.ts';
 import { overdueMax, type StoredRecord } from '../postgres/loadContext.ts';
 import type { Pair } from '../postgres/lockLevels.ts';
+import { writeMessage } from '../postgres/standbys.ts';
 import { Transaction } from '../postgres/transaction.ts';
 import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
@@ -145,7 +145,7 @@ async function decideAndCommit(
   loaded: LoadedStock,
 ): Promise<Settlement[]> {
   const { tenant } = loaded.stock;
-  const { now, lapsedKeys } = loaded.context;
+  const { now, lapsedKeys, hasStandbys } = loaded.context;
   const recordedAt = [...loaded.levels.values()].reduce(
     (latest, level) => Math.max(latest, level.recordedAt),
     now,
@@ -155,12 +155,16 @@ async function decideAndCommit(
   const decide = { render, context, expiresAt };
   const { settlements, effects } = decideAll(loaded, submissions, decide);
   timer.end('decide');
-  const times = { recordedAt, now, expiresAt };
-  const write = () =>
-    effects.postings.length > 0 || effects.records.length > 0
-      ? writeEffects(transaction, tenant, effects, lapsedKeys, times)
-      : [awaitStandbys(transaction)];
-  await transaction.commit(write, () => committing(transaction));
+  if (effects.postings.length > 0 || effects.records.length > 0) {
+    const times = { recordedAt, now, expiresAt };
+    const write = () => writeEffects(transaction, tenant, effects, lapsedKeys, times);
+    await transaction.commit(write, () => committing(transaction));
+  } else if (hasStandbys) {
+    // All are repeats: the standbys must have what they repeat.
+    await transaction.commit(() => [writeMessage(transaction)]);
+  } else {
+    await transaction.rollback();
+  }
   timer.end('write');
   observer.batchCommitted?.({ commands: submissions.length, stagesMs: timer.stagesMs });
   return settlements;

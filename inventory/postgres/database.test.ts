@@ -26,7 +26,7 @@ test('every session has its bounds, whatever options its URL names', async (t) =
 for (const [connections, split] of [
   [2, [1, 1]],
   [5, [4, 1]],
-  [6, [4, 1, 1]],
+  [6, [3, 1, 2]],
   [16, [11, 2, 3]],
 ] as const) {
   test(`${connections} connections are ${split.join(' + ')}`, async (t) => {

@@ -1,12 +1,13 @@
 import pg from 'pg';
 import { readOnlyReason, refuseReadOnly } from './refuseReadOnly.ts';
+import { connectionOf } from './roundTrip.ts';
 
 /**
  * The connections of one service process.
  *
  * `writes` runs pipelined transactions, one batch on one connection at a time. `lookups` runs single
- * statements by key that commands wait for: API keys, recorded answers, the catalogue's entries.
- * `reads` answers lists, proofs and dry runs, which may take as long as a statement may. They are
+ * statements by key that commands wait for: API keys, recorded answers. `reads` answers lists, proofs
+ * and dry runs, which may take as long as a statement may, and writes the entries of the catalogue. They are
  * separate so that a burst of reads cannot take the connections that commands need.
  */
 export interface Database {
@@ -92,7 +93,15 @@ function setting(settings: Readonly<Record<string, string>>) {
   const text = `
     SELECT count(set_config(name, value, false)), ${readOnlyReason}
     FROM unnest($1::text[], $2::text[]) AS s (name, value)`;
-  return (client: pg.ClientBase) => refuseReadOnly(client, text, values);
+  return async (client: pg.ClientBase) => {
+    try {
+      await refuseReadOnly(client, text, values);
+    } catch (error) {
+      // Before the pool says goodbye: it would wait for the answer of a server that is being left.
+      connectionOf(client).stream.destroy();
+      throw error;
+    }
+  };
 }
 
 const INT8 = 20;
@@ -106,7 +115,11 @@ const types: pg.CustomTypesConfig = {
 /** Opens the pools; nothing is connected until the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
   const lookupConnections = Math.floor(options.connections / 6);
-  const readConnections = Math.max(1, Math.floor(options.connections / 3) - lookupConnections);
+  // Two from 6 on: a proof keeps one busy for as long as the ledger is long.
+  const readConnections =
+    lookupConnections === 0
+      ? Math.max(1, Math.floor(options.connections / 3))
+      : Math.max(2, Math.floor(options.connections / 3) - lookupConnections);
   const config: pg.PoolConfig = {
     connectionString: options.url,
     connectionTimeoutMillis: connectTimeoutMs,

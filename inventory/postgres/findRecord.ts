@@ -1,6 +1,5 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
-import { hasStandbys, type Standbys } from './awaitStandbys.ts';
 
 interface Row {
   fingerprint: string;
@@ -11,27 +10,37 @@ interface Row {
   hasStandbys: boolean;
 }
 
+/** A record, and whether an answer from it must wait for standbys, see {@link ConfirmedRecords}. */
+export interface Found {
+  readonly record: IdempotencyRecord;
+  readonly hasStandbys: boolean;
+}
+
+/** What {@link foundOf} reads. */
+export const recordColumns = `
+  encode(fingerprint, 'hex') AS fingerprint, status, headers, body,
+  (extract(epoch FROM expires_at) * 1000)::bigint AS "expiresAt",
+  current_setting('synchronous_standby_names') <> '' AS "hasStandbys"`;
+
 const statement = {
   name: 'find-record',
   text: `
-    SELECT encode(fingerprint, 'hex') AS fingerprint, status, headers, body,
-           (extract(epoch FROM expires_at) * 1000)::bigint AS "expiresAt",
-           ${hasStandbys}
-    FROM idempotency_records
+    SELECT ${recordColumns} FROM idempotency_records
     WHERE scope = $1 AND key = $2 AND expires_at > clock_timestamp()`,
 };
 
-/** The answer that is recorded under a key, while it is retained; once the standbys have it. */
+/** The answer that is recorded under a key, while it is retained. */
 export async function findRecord(
   pool: pg.Pool,
-  standbys: Standbys,
   tenant: string,
   key: string,
-): Promise<IdempotencyRecord | undefined> {
+): Promise<Found | undefined> {
   const { rows } = await pool.query<Row>({ ...statement, values: [tenant, key] });
-  const [row] = rows;
-  if (row === undefined) return undefined;
-  if (row.hasStandbys) await standbys.confirm();
-  const { fingerprint, status, headers, body, expiresAt } = row;
-  return { fingerprint, answer: { status, headers: JSON.parse(headers), body }, expiresAt };
+  return rows[0] && foundOf(rows[0]);
+}
+
+export function foundOf(row: Row): Found {
+  const { fingerprint, status, headers, body, expiresAt, hasStandbys } = row;
+  const answer = { status, headers: JSON.parse(headers), body };
+  return { record: { fingerprint, answer, expiresAt }, hasStandbys };
 }

@@ -26,11 +26,13 @@ export interface BatchContext {
   readonly overdue: OverdueHold[];
   /** Those of the batch's products that may be sold below zero. */
   readonly backorderProducts: string[];
+  /** Whether commits wait for synchronous standbys. */
+  readonly hasStandbys: boolean;
 }
 
 type RecordRow = [string, string, number, string, string, number];
 type HoldRow = [string, string, string, number];
-type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null];
+type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null, boolean];
 
 /**
  * Overdue holds that one batch gives back: some 200 ms of work. A sale may leave 100,000 on one level,
@@ -62,7 +64,8 @@ const statement = {
                OFFSET 0) line
              LIMIT ${overdueMax} + 1) line),
       (SELECT json_agg(product) FROM products
-       WHERE tenant_id = $1 AND product = ANY($4::text[]) AND allow_backorder)
+       WHERE tenant_id = $1 AND product = ANY($4::text[]) AND allow_backorder),
+      current_setting('synchronous_standby_names') <> ''
     FROM clock`,
 };
 
@@ -89,7 +92,7 @@ export async function loadContext(
       textArray(pairs.map((pair) => pair.product)),
     ],
   });
-  const [now, records, holds, backorderProducts] = rows[0] as Row;
+  const [now, records, holds, backorderProducts, hasStandbys] = rows[0] as Row;
   const all = records ?? [];
   return {
     now,
@@ -102,6 +105,7 @@ export async function loadContext(
       quantity,
     })),
     backorderProducts: backorderProducts ?? [],
+    hasStandbys,
   };
 }
 

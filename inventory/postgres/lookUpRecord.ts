@@ -1,8 +1,7 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
-import type { Standbys } from './awaitStandbys.ts';
 import { sqlState } from './failures.ts';
-import { findRecord } from './findRecord.ts';
+import type { ConfirmedRecords } from './standbys.ts';
 
 /** A writer of the key is not waited for: only its lock tells of it. The least is 1. */
 const writerWaitMs = 1;
@@ -16,15 +15,15 @@ const lockNotAvailable = '55P03';
  */
 export async function lookUpRecord(
   pool: pg.Pool,
-  standbys: Standbys,
+  records: ConfirmedRecords,
   tenant: string,
   key: string,
 ): Promise<IdempotencyRecord | 'pending' | undefined> {
-  const found = await findRecord(pool, standbys, tenant, key);
+  const found = await records.find(tenant, key);
   if (found !== undefined) return found;
   const state = await tryKey(pool, tenant, key);
   // Committed in between, or outlived its retention.
-  if (state === 'recorded') return findRecord(pool, standbys, tenant, key);
+  if (state === 'recorded') return records.find(tenant, key);
   return state === 'pending' ? 'pending' : undefined;
 }
 
@@ -35,6 +34,7 @@ async function tryKey(
   key: string,
 ): Promise<'free' | 'recorded' | 'pending'> {
   const client = await pool.connect();
+  let failure: Error | undefined;
   try {
     await client.query(`BEGIN; SET LOCAL lock_timeout = ${writerWaitMs}`);
     const { rowCount } = await client.query(
@@ -46,11 +46,12 @@ async function tryKey(
     return rowCount === 1 ? 'free' : 'recorded';
   } catch (error) {
     if (sqlState(error) === lockNotAvailable) return 'pending';
+    failure = error as Error;
     throw error;
   } finally {
-    await client.query('ROLLBACK').then(
-      () => client.release(),
-      (error: Error) => client.release(error),
-    );
+    await client.query('ROLLBACK').catch((error: Error) => {
+      failure ??= error;
+    });
+    client.release(failure);
   }
 }

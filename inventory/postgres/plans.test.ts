@@ -5,7 +5,6 @@ import { renderOutcome } from '../http/answers.ts';
 import { Preview } from '../pipeline/preview.ts';
 import { pipelineRig, receipt, submission, tenant } from '../testing/pipelineRig.ts';
 import { findApiKey } from './apiKeys.ts';
-import { Standbys } from './awaitStandbys.ts';
 import { openDatabase } from './database.ts';
 import { findPostings } from './findPostings.ts';
 import { findRecord } from './findRecord.ts';
@@ -36,7 +35,6 @@ test('what is read by key comes by an index, also from tables of one page', asyn
   const { connectionString } = database.reads.options;
   const own = openDatabase({ url: connectionString as string, connections: 2 });
   const { reads } = own;
-  const standbys = new Standbys(own.writes);
   const levels = new LevelReader(reads);
   const preview = new Preview(own, renderOutcome);
   // A kept plan comes after five of a statement's own.
@@ -47,7 +45,7 @@ test('what is read by key comes by an index, also from tables of one page', asyn
     assert.equal((await levels.find(tenant, level))?.onHand, 9);
     assert.equal((await findPostings(reads, tenant, [posting.id])).size, 1);
     assert.equal((await findReservation(reads, tenant, id))?.id, id);
-    assert.equal((await findRecord(reads, standbys, tenant, 'receive'))?.answer.status, 201);
+    assert.equal((await findRecord(reads, tenant, 'receive'))?.record.answer.status, 201);
     assert.equal(await findApiKey(reads, '00'.repeat(32)), undefined);
     const [answer] = await preview.decide(tenant, [receipt('try').command]);
     assert.equal(answer?.status, 201);

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { createTestDatabase, makeDataDir } from '@onhand/fixtures';
 import { startEmbeddedPostgres } from '../runtime/embeddedPostgres.ts';
 import { openSession } from '../testing/pipelineRig.ts';
+import { startProxy, targetOf, through } from '../testing/proxy.ts';
 import { openDatabase } from './database.ts';
 import { failureOf, ReadOnlyError } from './failures.ts';
 import { migrate } from './migrate.ts';
@@ -60,4 +61,18 @@ test('connections that are all at work are not waited for', async (t) => {
   const client = await writes.connect();
   await checkWrites(writes);
   client.release();
+});
+
+test('a session that is refused is left, whether its server says goodbye or not', async (t) => {
+  const { url, name } = await createTestDatabase(t);
+  const terminate = 'X'.charCodeAt(0);
+  const silent = await startProxy(t, targetOf(url), {
+    onRequest: (chunk) => chunk[0] !== terminate,
+    halfOpen: true,
+  });
+  const session = await openSession(t, url);
+  await session.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+  const [writes] = openPools(t, through(silent, url));
+  await assert.rejects(writes.query('SELECT'), ReadOnlyError);
+  assert.equal(writes.totalCount, 0);
 });

@@ -31,13 +31,13 @@ export async function refuseReadOnly(
 }
 
 /**
- * Asks a connection of the pool whether it can still write, and closes it where it cannot.
+ * Asks an idle connection of the pool whether it can still write, and closes it where it cannot.
  *
- * Connections that are all at work are not waited for: a batch finds out by itself.
- * @throws ReadOnlyError, also for a new connection
+ * Where all are at work none is waited for, and none more is made: who uses them finds out.
+ * @throws ReadOnlyError, also for a new connection where there was none
  */
 export async function checkWrites(pool: pg.Pool): Promise<void> {
-  if (pool.idleCount === 0 && pool.totalCount >= pool.options.max) return;
+  if (pool.totalCount > 0 && pool.idleCount <= pool.waitingCount) return;
   const client = await pool.connect();
   try {
     await refuseReadOnly(client);

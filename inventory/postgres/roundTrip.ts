@@ -58,7 +58,7 @@ interface Query {
 const Query = pg.Query as unknown as new (config: object, settle: Settle) => Query;
 
 /** The connection of a pool's client. */
-export function connectionOf(client: pg.PoolClient): Connection {
+export function connectionOf(client: pg.ClientBase): Connection {
   return (client as unknown as { connection: Connection }).connection;
 }
 
