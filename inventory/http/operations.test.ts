@@ -110,6 +110,17 @@ test('/docs is a page that needs nothing from elsewhere to name the API', async 
   }
 });
 
+test('however many ask whether the service is ready, the database is asked once', async (t) => {
+  const { database } = api.service;
+  const checks = t.mock.method(database.lookups, 'query');
+  const asked = Array.from({ length: 20 }, () => api.service.app.inject('/readyz'));
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ statusCode }) => statusCode),
+    Array(20).fill(200),
+  );
+  assert.equal(checks.mock.callCount(), 1);
+});
+
 test('/healthz and /readyz need no key; without Redis the service is ready and degraded', async (t) => {
   assert.deepEqual((await api.anonymous.get('/healthz')).body as unknown, { status: 'ok' });
   const ready = async () => {

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createTestDatabase, makeDataDir } from '@onhand/fixtures';
+import type pg from 'pg';
 import { startEmbeddedPostgres } from '../runtime/embeddedPostgres.ts';
 import { openSession } from '../testing/pipelineRig.ts';
 import { startProxy, targetOf, through } from '../testing/proxy.ts';
@@ -56,11 +57,21 @@ test('a connection that cannot write any more is found when it is asked, and clo
   }
 });
 
-test('connections that are all at work are not waited for', async (t) => {
-  const [writes] = openPools(t, (await createTestDatabase(t)).url);
-  const client = await writes.connect();
-  await checkWrites(writes);
-  client.release();
+test('connections that are all at work are not waited for, and none more is made', async (t) => {
+  const { writes, close } = openDatabase({
+    url: (await createTestDatabase(t)).url,
+    connections: 6,
+  });
+  t.after(close);
+  const clients: pg.PoolClient[] = [];
+  const made: number[] = [];
+  for (let busy = 1; busy <= writes.options.max; busy += 1) {
+    clients.push(await writes.connect());
+    await checkWrites(writes);
+    made.push(writes.totalCount);
+  }
+  for (const client of clients) client.release();
+  assert.deepEqual(made, [1, 2, 3]);
 });
 
 test('a session that is refused is left, whether its server says goodbye or not', async (t) => {
