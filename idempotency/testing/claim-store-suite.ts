@@ -162,7 +162,7 @@ export function claimStoreSuite(
     test('a renewed lease outlives its first end', async () => {
       const [one, two] = stores();
       const [kept, lapsed] = [claimOf(newKey()), claimOf(newKey())];
-      await Promise.all([one.claim(kept, 60), one.claim(lapsed, 60)]);
+      await Promise.all([one.claim(kept, 400), one.claim(lapsed, 400)]);
       assert.deepEqual(await one.renew([kept, claimOf(newKey())], leaseMs), [true, false]);
       while (await two.peek(lapsed.scope, lapsed.key));
       assert.equal((await two.peek(kept.scope, kept.key))?.state, 'in-flight');
