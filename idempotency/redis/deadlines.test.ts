@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises';
 import { Deadlines, RedisTimeout } from './deadlines.ts';
 
 const timeoutMs = 1_000;
@@ -34,7 +34,7 @@ test('it is drained once the last call has ended', async () => {
   const drained = deadlines.drained().then(() => {
     isDrained = true;
   });
-  await setTimeout(0);
+  await nextTurn();
   assert.equal(isDrained, false);
   call.resolve('answer');
   assert.equal(await bound, 'answer');

@@ -127,12 +127,10 @@ async function attempt(
       await transaction.rollback();
       return { missing: loaded.missing };
     }
-    if (loaded.context.overdue.length <= overdueMax) {
-      return { settlements: await decideAndCommit(work, transaction, loaded) };
-    }
-    // Commands are decided on levels without overdue holds, so these go first, in parts.
-    const booking = { ...work, submissions: [], committing: () => {} };
-    return { settlements: await decideAndCommit(booking, transaction, loaded) };
+    // Commands are decided on levels without overdue holds. Very many go first, in transactions of their own.
+    const isBacklogged = loaded.context.overdue.length > overdueMax;
+    const task = isBacklogged ? { ...work, submissions: [], committing: () => {} } : work;
+    return { settlements: await decideAndCommit(task, transaction, loaded) };
   } catch (error) {
     await transaction.rollback();
     throw error;

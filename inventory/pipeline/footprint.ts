@@ -122,25 +122,20 @@ export function targetsOf(
   targets: Targets | undefined,
 ): Targets | undefined {
   if (targets === undefined) return undefined;
-  const { postings, reservations } = namedTargets(commands);
-  if (postings.length === 0 && reservations.length === 0) return undefined;
-  const found = {
-    postings: new Map(entriesOf(targets.postings, postings)),
-    reservations: new Map(entriesOf(targets.reservations, reservations)),
+  const named = namedTargets(commands);
+  const postings = pick(targets.postings, named.postings);
+  const reversed = [...postings.values()].flatMap(({ reservation }) => reservation ?? []);
+  return {
+    postings,
+    reservations: pick(targets.reservations, [...named.reservations, ...reversed]),
   };
-  for (const { reservation } of found.postings.values()) {
-    const lines = reservation === null ? undefined : targets.reservations.get(reservation);
-    if (reservation !== null && lines) found.reservations.set(reservation, lines);
-  }
-  return found;
 }
 
-function* entriesOf<T>(
-  all: ReadonlyMap<string, T>,
-  ids: readonly string[],
-): Generator<[string, T]> {
+function pick<T>(all: ReadonlyMap<string, T>, ids: readonly string[]): Map<string, T> {
+  const found = new Map<string, T>();
   for (const id of ids) {
     const value = all.get(id);
-    if (value !== undefined) yield [id, value];
+    if (value !== undefined) found.set(id, value);
   }
+  return found;
 }

@@ -21,7 +21,7 @@ export interface Database {
 export interface DatabaseOptions {
   /** A PostgreSQL connection URL. */
   readonly url: string;
-  /** All connections of this process, 2 or more: a third for lookups and reads, in halves. */
+  /** All connections of this process, 2 or more: about a third of them for lookups and reads. */
   readonly connections: number;
   /** How long a connection beyond the first of its pool stays without work, ms. Default 60,000. */
   readonly idleMs?: number;
@@ -131,21 +131,14 @@ export function openDatabase(options: DatabaseOptions): Database {
     application_name: 'onhand',
     types,
   };
-  const openReads = (max: number) =>
-    new pg.Pool({
-      ...config,
-      onConnect: setting(sessionSettings),
-      max,
-      pipeline: true,
-    } as pg.PoolConfig);
-  const reads = openReads(readConnections);
-  const lookups = lookupConnections === 0 ? reads : openReads(lookupConnections);
-  const writes = new pg.Pool({
-    ...config,
-    onConnect: setting(batchSettings),
-    max: Math.max(1, options.connections - readConnections - lookupConnections),
-    pipeline: true,
-  } as pg.PoolConfig);
+  const open = (settings: Readonly<Record<string, string>>, max: number) => {
+    const own = { onConnect: setting(settings), max, pipeline: true };
+    return new pg.Pool({ ...config, ...own } as pg.PoolConfig);
+  };
+  const reads = open(sessionSettings, readConnections);
+  const lookups = lookupConnections === 0 ? reads : open(sessionSettings, lookupConnections);
+  const writeConnections = options.connections - readConnections - lookupConnections;
+  const writes = open(batchSettings, Math.max(1, writeConnections));
   const onIdleError = options.onIdleError ?? (() => {});
   const pools = new Set([reads, lookups, writes]);
   for (const pool of pools) {

@@ -1,6 +1,7 @@
 import type { OverdueHold } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
 import type { Pair } from './lockLevels.ts';
+import { heldUnits, overdueLines } from './overdueLines.ts';
 import type { Transaction } from './transaction.ts';
 
 /** An answer that was recorded under a key, as the database holds it. */
@@ -40,7 +41,6 @@ type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null, boole
  */
 export const overdueMax = 2_000;
 
-// OFFSET 0 keeps the look-up of holds a loop over the pairs, one index probe each.
 const statement = {
   name: 'load-context',
   text: `
@@ -52,16 +52,10 @@ const statement = {
                                         (extract(epoch FROM r.expires_at) * 1000)::bigint))
        FROM idempotency_records r
        WHERE r.scope = $1 AND r.key = ANY($2::text[])),
-      (SELECT json_agg(json_build_array(line.reservation_id, line.warehouse, line.product,
-                                        line.quantity - line.shipped - line.released - line.expired)
+      (SELECT json_agg(json_build_array(line.reservation_id, line.warehouse, line.product, ${heldUnits})
                        ORDER BY line.reservation_id, line.position)
        FROM (SELECT line.*
-             FROM (SELECT unnest($3::text[]) AS warehouse, unnest($4::text[]) AS product) AS pair
-             CROSS JOIN LATERAL (
-               SELECT * FROM reservation_lines
-               WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product
-                 AND expires_at <= clock.now AND shipped + released + expired < quantity
-               OFFSET 0) line
+             FROM ${overdueLines('$3', '$4', 'clock.now')}
              LIMIT ${overdueMax} + 1) line),
       (SELECT json_agg(product) FROM products
        WHERE tenant_id = $1 AND product = ANY($4::text[]) AND allow_backorder),

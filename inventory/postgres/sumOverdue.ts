@@ -1,19 +1,13 @@
 import { textArray } from './arrays.ts';
 import type { Pair } from './lockLevels.ts';
+import { heldUnits, overdueLines } from './overdueLines.ts';
 import type { Transaction } from './transaction.ts';
 
 const statement = {
   name: 'sum-overdue',
   text: `
-    SELECT line.warehouse, line.product,
-           sum(line.quantity - line.shipped - line.released - line.expired)::bigint
-    FROM (SELECT unnest($2::text[]) AS warehouse, unnest($3::text[]) AS product) AS pair
-    CROSS JOIN LATERAL (
-      SELECT * FROM reservation_lines
-      WHERE tenant_id = $1 AND warehouse = pair.warehouse AND product = pair.product
-        AND expires_at <= to_timestamp($4::bigint / 1000.0)
-        AND shipped + released + expired < quantity
-      OFFSET 0) line
+    SELECT line.warehouse, line.product, sum(${heldUnits})::bigint
+    FROM ${overdueLines('$2', '$3', 'to_timestamp($4::bigint / 1000.0)')}
     GROUP BY line.warehouse, line.product`,
 };
 

@@ -44,35 +44,33 @@ export async function startProxy(
   const cutAll = () => {
     for (const socket of sockets) socket.destroy();
   };
-  const server = createServer(
-    { noDelay: true, allowHalfOpen: taps.halfOpen ?? false },
-    (client) => {
-      const upstream = connect({ ...proxy.target });
-      const link: Link = {
-        cut: () => {
-          client.destroy();
-          upstream.destroy();
-        },
-        forward: (chunk) => void upstream.write(chunk),
-      };
-      for (const socket of [client, upstream]) {
-        sockets.add(socket);
-        socket.on('error', link.cut).on('close', () => {
-          sockets.delete(socket);
-          link.cut();
-        });
-      }
-      client.on('data', (chunk) => {
-        if (taps.onRequest?.(chunk, link) !== false) upstream.write(chunk);
+  const options = { noDelay: true, allowHalfOpen: taps.halfOpen ?? false };
+  const server = createServer(options, (client) => {
+    const upstream = connect({ ...proxy.target });
+    const link: Link = {
+      cut: () => {
+        client.destroy();
+        upstream.destroy();
+      },
+      forward: (chunk) => void upstream.write(chunk),
+    };
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', link.cut).on('close', () => {
+        sockets.delete(socket);
+        link.cut();
       });
-      upstream.on('data', (chunk) => {
-        if (taps.onReply?.(chunk, link) === false) return;
-        const deliver = () => client.write(chunk, () => taps.onDelivered?.());
-        if (taps.replyDelayMs === undefined) deliver();
-        else setTimeout(deliver, taps.replyDelayMs);
-      });
-    },
-  );
+    }
+    client.on('data', (chunk) => {
+      if (taps.onRequest?.(chunk, link) !== false) upstream.write(chunk);
+    });
+    upstream.on('data', (chunk) => {
+      if (taps.onReply?.(chunk, link) === false) return;
+      const deliver = () => client.write(chunk, () => taps.onDelivered?.());
+      if (taps.replyDelayMs === undefined) deliver();
+      else setTimeout(deliver, taps.replyDelayMs);
+    });
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanup.after(() => {
