@@ -10,7 +10,7 @@ import {
   type Socket,
 } from 'node:net';
 import path from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createTestDatabase, environment, makeTestFolder, waitFor } from '@onhand/fixtures';
 import { Link } from '../../faults/network/link.ts';
@@ -148,56 +148,6 @@ async function linkSilentAt(t: TestContext, url: string, text: string) {
   };
 }
 
-const statements = [
-  'SET lock_timeout',
-  'pg_try_advisory_lock',
-  'CREATE TABLE IF NOT EXISTS',
-  'SELECT version',
-  'BEGIN',
-  'INSERT INTO schema_migrations',
-  'COMMIT',
-];
-for (const statement of statements) {
-  test(`a link that goes silent at ${statement} ends the start`, { timeout: 20_000 }, async (t) => {
-    const { url, pool } = await database(t);
-    const link = await linkSilentAt(t, url, statement);
-    await assert.rejects(migrate(link.url, { answerWaitMs: 500 }), (error: Error) => {
-      const isInMigration = error instanceof MigrationError;
-      const { code } = (isInMigration ? error.cause : error) as NodeJS.ErrnoException;
-      assert.match(error.message, /did not answer in time$/);
-      assert.doesNotMatch(error.message, /\n/);
-      assert.equal(code, 'ETIMEDOUT');
-      return true;
-    });
-    assert.ok(link.wasSilent());
-    link.heal();
-    // What it had done is undone, and its turn is over.
-    assert.equal((await migrate(url))[0], '000001_initial.sql');
-    assert.equal(await isMigrated(pool), true);
-  });
-}
-
-test('a link that loses the end of the session holds nothing up', {
-  timeout: 20_000,
-}, async (t) => {
-  const { url } = await database(t);
-  await migrate(url);
-  const sockets: Socket[] = [];
-  const link = createServer({ allowHalfOpen: true }, (client) => {
-    const upstream = connect(targetOf(url) as NetConnectOpts);
-    client.pipe(upstream, { end: false });
-    upstream.pipe(client, { end: false });
-    sockets.push(client, upstream);
-  }).listen(0, '127.0.0.1');
-  await once(link, 'listening');
-  t.after(() => {
-    link.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  const { port } = link.address() as AddressInfo;
-  assert.deepEqual(await migrate(through({ port } as TcpProxy, url), { answerWaitMs: 500 }), []);
-});
-
 test('a link that breaks refuses the migration and does not end the process', async (t) => {
   const { url } = await database(t);
   const proxy = await startProxy(t, targetOf(url), {
@@ -207,14 +157,6 @@ test('a link that breaks refuses the migration and does not end the process', as
     },
   });
   await assert.rejects(migrate(through(proxy, url)), /^Error: Connection terminated unexpectedly/);
-});
-
-test('a session that a silent link left at the server gives the turn up', async (t) => {
-  const { url } = await database(t);
-  // In the answer to the request for the lock: a column, of no table.
-  const link = await linkSilentAt(t, url, 'taken\0\0\0\0\0');
-  await assert.rejects(migrate(link.url, { answerWaitMs: 500 }), { code: 'ETIMEDOUT' });
-  assert.equal((await migrate(url))[0], '000001_initial.sql');
 });
 
 /** Holds a start up by what one session has, for twice as long as an answer may take. */
@@ -248,17 +190,84 @@ test('a queue for the turn is waited for longer than an answer', (t) =>
 test('a migration is waited for longer than an answer', (t) =>
   assertWaits(t, 'BEGIN; CREATE TABLE tenants (a integer)', 'ROLLBACK', 'transactionid'));
 
-test('a database that goes silent stops the start of the service with one line', async (t) => {
-  const { url } = await database(t);
-  const link = await linkSilentAt(t, url, 'pg_try_advisory_lock');
-  const main = path.resolve(import.meta.dirname, '..', 'main.ts');
-  const env = { ...environment, PORT: '0', DATABASE_URL: link.url, LOG_LEVEL: 'warn' };
-  const { code, output } = await new Promise<{ code: unknown; output: string }>((resolve) => {
-    const child = execFile(process.execPath, [main], { env }, (error, out, err) =>
-      resolve({ code: error?.code ?? 0, output: out + err }),
-    );
-    t.after(() => void child.kill('SIGKILL'));
+const statements = [
+  'SET lock_timeout',
+  'pg_try_advisory_lock',
+  'CREATE TABLE IF NOT EXISTS',
+  'SELECT version',
+  'BEGIN',
+  'INSERT INTO schema_migrations',
+  'COMMIT',
+];
+
+// The first two wait for long; the others go one by one beside them.
+suite('a link that goes silent', { concurrency: 3 }, () => {
+  test('a session that a silent link left at the server gives the turn up', async (t) => {
+    const { url } = await database(t);
+    // In the answer to the request for the lock: a column, of no table.
+    const link = await linkSilentAt(t, url, 'taken\0\0\0\0\0');
+    await assert.rejects(migrate(link.url, { answerWaitMs: 500 }), { code: 'ETIMEDOUT' });
+    assert.equal((await migrate(url))[0], '000001_initial.sql');
   });
-  assert.equal(output, 'onhand: the database of DATABASE_URL cannot be used: no answer in time\n');
-  assert.equal(code, 1);
+
+  test('a database that goes silent stops the start of the service with one line', async (t) => {
+    const { url } = await database(t);
+    const link = await linkSilentAt(t, url, 'pg_try_advisory_lock');
+    const main = path.resolve(import.meta.dirname, '..', 'main.ts');
+    const env = { ...environment, PORT: '0', DATABASE_URL: link.url, LOG_LEVEL: 'warn' };
+    const { code, output } = await new Promise<{ code: unknown; output: string }>((resolve) => {
+      const child = execFile(process.execPath, [main], { env }, (error, out, err) =>
+        resolve({ code: error?.code ?? 0, output: out + err }),
+      );
+      t.after(() => void child.kill('SIGKILL'));
+    });
+    assert.equal(
+      output,
+      'onhand: the database of DATABASE_URL cannot be used: no answer in time\n',
+    );
+    assert.equal(code, 1);
+  });
+
+  for (const statement of statements) {
+    test(`a link that goes silent at ${statement} ends the start`, {
+      timeout: 20_000,
+    }, async (t) => {
+      const { url, pool } = await database(t);
+      const link = await linkSilentAt(t, url, statement);
+      await assert.rejects(migrate(link.url, { answerWaitMs: 500 }), (error: Error) => {
+        const isInMigration = error instanceof MigrationError;
+        const { code } = (isInMigration ? error.cause : error) as NodeJS.ErrnoException;
+        assert.match(error.message, /did not answer in time$/);
+        assert.doesNotMatch(error.message, /\n/);
+        assert.equal(code, 'ETIMEDOUT');
+        return true;
+      });
+      assert.ok(link.wasSilent());
+      link.heal();
+      // What it had done is undone, and its turn is over.
+      assert.equal((await migrate(url))[0], '000001_initial.sql');
+      assert.equal(await isMigrated(pool), true);
+    });
+  }
+
+  test('a link that loses the end of the session holds nothing up', {
+    timeout: 20_000,
+  }, async (t) => {
+    const { url } = await database(t);
+    await migrate(url);
+    const sockets: Socket[] = [];
+    const link = createServer({ allowHalfOpen: true }, (client) => {
+      const upstream = connect(targetOf(url) as NetConnectOpts);
+      client.pipe(upstream, { end: false });
+      upstream.pipe(client, { end: false });
+      sockets.push(client, upstream);
+    }).listen(0, '127.0.0.1');
+    await once(link, 'listening');
+    t.after(() => {
+      link.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    const { port } = link.address() as AddressInfo;
+    assert.deepEqual(await migrate(through({ port } as TcpProxy, url), { answerWaitMs: 500 }), []);
+  });
 });
