@@ -126,7 +126,7 @@ CREATE TABLE reservation_lines (
   CONSTRAINT reservation_lines_shipped_check CHECK ((shipped >= 0)),
   CONSTRAINT reservation_lines_pkey PRIMARY KEY (tenant_id, reservation_id, product)
 );
-CREATE INDEX reservation_lines_expiring ON public.reservation_lines USING btree (tenant_id, warehouse, product, expires_at) WHERE ((expires_at IS NOT NULL) AND (((shipped + released) + expired) < quantity));
+CREATE INDEX reservation_lines_open ON public.reservation_lines USING btree (tenant_id, warehouse, product, expires_at) WHERE (((shipped + released) + expired) < quantity);
 
 CREATE TABLE reservations (
   tenant_id text COLLATE "C" NOT NULL,

@@ -10,6 +10,7 @@ import { findPostings } from './findPostings.ts';
 import { findRecord } from './findRecord.ts';
 import { findReservation } from './findReservations.ts';
 import { LevelReader } from './levelReader.ts';
+import { verifyLedger } from './verifyLedger.ts';
 
 /** How often each table was read whole. Sessions tell it when they end. */
 async function wholeReads(session: pg.Client): Promise<Record<string, number>> {
@@ -52,4 +53,34 @@ test('what is read by key comes by an index, also from tables of one page', asyn
   }
   await own.close();
   assert.deepEqual(await wholeReads(session), before);
+});
+
+test('a proof reads the lines that hold units, not all there ever were', async (t) => {
+  const { pipeline, session, database } = await pipelineRig(t);
+  await pipeline.submit(receipt('receive', 'A', 9));
+  const lines = [{ product: 'A', quantity: 1 }];
+  for (const key of ['one', 'two']) {
+    const reserve = { type: 'reservation', warehouse: 'W1', lines, ttlSeconds: 600 } as const;
+    await pipeline.submit(submission(key, reserve));
+  }
+  await session.query(
+    `INSERT INTO reservation_lines
+       (tenant_id, reservation_id, position, warehouse, product, quantity, shipped)
+     SELECT $1, gen_random_uuid(), 0, 'W1', 'A', 1, 1 FROM generate_series(1, 1000)`,
+    [tenant],
+  );
+  const fetched = async () => {
+    const { rows } = await session.query<{ count: number }>(`
+      SELECT (seq_tup_read + idx_tup_fetch)::int AS count FROM pg_stat_user_tables
+      WHERE relname = 'reservation_lines'`);
+    return rows[0]?.count as number;
+  };
+  await session.query('ANALYZE reservation_lines');
+  await session.query('SELECT pg_stat_force_next_flush()');
+  const before = await fetched();
+  const { connectionString } = database.reads.options;
+  const own = openDatabase({ url: connectionString as string, connections: 2 });
+  assert.equal((await verifyLedger(own.reads, tenant)).valid, true);
+  await own.close();
+  assert.equal((await fetched()) - before, 2);
 });
