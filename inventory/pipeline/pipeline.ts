@@ -189,21 +189,31 @@ export class Pipeline {
     if (ahead !== undefined) ahead.behind = flight;
     lane.latest = flight;
     lane.inFlight += 1;
-    const settlements = await this.#settle(
-      batch.map(({ submission }) => submission),
-      this.#firstAttempt(lane, flight, ahead),
-    );
+    let left = batch;
+    const settle = (settlements: readonly Settlement[]) => {
+      const part = left.slice(0, settlements.length);
+      left = left.slice(settlements.length);
+      // The next batch first: the database works on it while the answers of this one are written.
+      if (left.length === 0) this.#land(lane, flight);
+      void this.#answer(part, settlements);
+    };
+    const submissions = batch.map(({ submission }) => submission);
+    const first = this.#firstAttempt(lane, flight, ahead);
+    try {
+      for await (const part of settleBatch(this.#options, submissions, first)) settle(part);
+    } catch (error) {
+      settle(left.map(() => ({ error })));
+    }
+  }
+
+  /** All of a batch is settled: who waits for that goes on. */
+  #land(lane: Lane, flight: Flight): void {
     flight.tried.resolve();
     flight.settled.resolve();
     if (lane.latest === flight) lane.latest = undefined;
     if (flight.hasFailed) lane.failed -= 1;
     lane.inFlight -= 1;
-    this.#answering += 1;
-    // The next batch first: the database works on it while the answers of this one are written.
     if (lane.inFlight === 0) this.#giveUpPlace(lane);
-    await answer(batch, settlements);
-    this.#answering -= 1;
-    this.#resolveIfDrained();
   }
 
   #firstAttempt(lane: Lane, flight: Flight, ahead: Flight | undefined): FirstAttempt {
@@ -234,14 +244,6 @@ export class Pipeline {
     if (lane.waiting.length > 0) this.#makeReady(lane);
     else this.#rest(lane);
     this.#startBatches();
-  }
-
-  async #settle(submissions: readonly Submission[], first: FirstAttempt): Promise<Settlement[]> {
-    try {
-      return await settleBatch(this.#options, submissions, first);
-    } catch (error) {
-      return submissions.map(() => ({ error }));
-    }
   }
 
   /**
@@ -284,19 +286,19 @@ export class Pipeline {
     this.#resolveIfDrained();
   }
 
+  /** Answers a few at a time, so that what the next batch waits for is read in between. */
+  async #answer(part: readonly Waiting[], settlements: readonly Settlement[]): Promise<void> {
+    this.#answering += 1;
+    for (let at = 0; at < part.length; at++) {
+      if (at > 0 && at % answersAtOnce === 0) await nextTurn();
+      (part[at] as Waiting).settle(settlements[at] as Settlement);
+    }
+    this.#answering -= 1;
+    this.#resolveIfDrained();
+  }
+
   #resolveIfDrained(): void {
     if (!this.#closed || this.#waiting > 0) return;
     if (this.#working === 0 && this.#answering === 0) this.#drained.resolve();
-  }
-}
-
-/** Settles a few at a time, so that what the next batch waits for is read in between. */
-async function answer(
-  batch: readonly Waiting[],
-  settlements: readonly Settlement[],
-): Promise<void> {
-  for (let i = 0; i < batch.length; i++) {
-    if (i > 0 && i % answersAtOnce === 0) await nextTurn();
-    (batch[i] as Waiting).settle(settlements[i] as Settlement);
   }
 }

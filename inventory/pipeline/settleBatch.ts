@@ -49,24 +49,24 @@ export interface Patience {
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
  * as they fit in `retryUntilMs`; what is left then is turned away, and the lane goes on.
  * @param first where the first attempt stands; later ones, and parts, are alone on their connection
+ * @returns the settlements of each part when it is settled, in the order of the submissions
  */
-export async function settleBatch(
+export async function* settleBatch(
   options: CommitOptions,
   submissions: readonly Submission[],
   first?: FirstAttempt,
   patience: Patience = { until: performance.now() + retryUntilMs },
-): Promise<Settlement[]> {
-  const settled: Settlement[] = [];
+): AsyncGenerator<readonly Settlement[], void> {
   let part: Part = { submissions, first, targets: undefined };
-  for (;;) {
+  while (part.submissions.length > 0) {
     const done = await commitWithRetries(options, part, patience);
-    if (!('settlements' in done)) {
-      return [...settled, ...(await settleFailed(options, part.submissions, done, patience))];
+    if (!('settlements' in done)) return yield* settleFailed(options, part, done, patience);
+    if (done.settlements.length > 0) yield done.settlements;
+    const rest = part.submissions.slice(done.settlements.length);
+    if (rest.length > 0 && performance.now() > patience.until) {
+      yield turnedAway(rest, patience);
+      return;
     }
-    settled.push(...done.settlements);
-    if (settled.length === submissions.length) return settled;
-    const rest = submissions.slice(settled.length);
-    if (performance.now() > patience.until) return [...settled, ...turnedAway(rest, patience)];
     part = { submissions: rest, first: undefined, targets: done.targets };
   }
 }
@@ -84,25 +84,25 @@ interface Failed {
   readonly failure: Failure;
 }
 
-async function settleFailed(
+async function* settleFailed(
   options: CommitOptions,
-  submissions: readonly Submission[],
-  failed: Failed,
+  { submissions }: Part,
+  { error, failure }: Failed,
   patience: Patience,
-): Promise<Settlement[]> {
-  if (failed.failure === 'unreachable') return unavailable(submissions, failed.error);
-  if (submissions.length === 1) return [{ error: failed.error }];
-  const middle = submissions.length >> 1;
-  const settled: Settlement[] = [];
-  for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
-    const isLate = performance.now() > patience.until;
-    settled.push(
-      ...(isLate
-        ? unavailable(part, failed.error)
-        : await settleBatch(options, part, undefined, patience)),
-    );
+): AsyncGenerator<readonly Settlement[], void> {
+  if (failure === 'unreachable') {
+    yield unavailable(submissions, error);
+    return;
   }
-  return settled;
+  if (submissions.length === 1) {
+    yield [{ error }];
+    return;
+  }
+  const middle = submissions.length >> 1;
+  for (const part of [submissions.slice(0, middle), submissions.slice(middle)]) {
+    if (performance.now() > patience.until) yield unavailable(part, error);
+    else yield* settleBatch(options, part, undefined, patience);
+  }
 }
 
 /** Nothing was done for these, unless an earlier attempt may have taken effect unseen. */

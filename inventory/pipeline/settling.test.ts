@@ -11,7 +11,7 @@ import {
   submission,
   waitingSessions,
 } from '../testing/pipelineRig.ts';
-import type { Submission } from './batch.ts';
+import type { Settlement, Submission } from './batch.ts';
 import type { CommitOptions } from './commitBatch.ts';
 import { settleBatch } from './settleBatch.ts';
 
@@ -125,14 +125,24 @@ test('a part of a batch that fails takes nothing from the parts before it', asyn
   assert.equal(rig.failures.length, 1, 'the part that was committed is not tried again');
 });
 
+test('a part of a batch is answered when it is committed, whatever the next one waits for', async (t) => {
+  const rig = await pipelineRig(t, { batchLinesMax: 2 });
+  const postings = await Promise.all(['A', 'B'].map((product) => posted(rig, product)));
+  await rig.session.query(`BEGIN; SELECT FROM levels WHERE product = 'B' FOR UPDATE`);
+  const [first, second] = postings.map((posting, n) =>
+    fateOf(rig.pipeline.submit(reversal(`v${n}`, posting))),
+  );
+  assert.equal(await first, '201');
+  await rig.session.query('ROLLBACK');
+  assert.equal(await second, '201');
+});
+
 test('parts of a batch that is late are turned away, and those before are told', async (t) => {
   const rig = await pipelineRig(t);
   const postings = await Promise.all(['A', 'B', 'C'].map((product) => posted(rig, product)));
   const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
   const options = optionsOf(rig, { batchLinesMax: 2 });
-  const settlements = await settleBatch(options, reversals, undefined, {
-    until: performance.now(),
-  });
+  const settlements = await settled(options, reversals, undefined, { until: performance.now() });
   assert.deepEqual(
     settlements.map((each) => ('error' in each ? (each.error as Error).name : each.replayed)),
     [false, 'OverloadedError', 'OverloadedError'],
@@ -156,7 +166,7 @@ test('what is late behind an attempt that may have taken effect is not called un
   };
   const options = optionsOf(rig, { batchLinesMax: 2, observer });
   const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
-  const settlements = await settleBatch(options, reversals, undefined, patience);
+  const settlements = await settled(options, reversals, undefined, patience);
   assert.deepEqual(
     settlements.map((each) => 'error' in each && (each.error as Error).name),
     [false, 'DatabaseUnavailableError'],
@@ -176,7 +186,7 @@ test('the wait for who shared the connection is not counted', async (t) => {
   const first = { place: { ahead: undefined, committing: () => {} }, over: () => {}, failed };
   const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
   const options = optionsOf(rig, { batchLinesMax: 2 });
-  const settlements = await settleBatch(options, reversals, first, patience);
+  const settlements = await settled(options, reversals, first, patience);
   assert.deepEqual(
     settlements.map((each) => 'error' in each),
     [false, false],
@@ -192,7 +202,7 @@ test('who shares the connection of a first part waits for no other', async (t) =
   const first = { place, over: note('over'), failed: note('failed') };
   const observer = { batchCommitted: note('committed') };
   const reversals = postings.map((posting, n) => reversal(`v${n}`, posting));
-  await settleBatch(optionsOf(rig, { batchLinesMax: 2, observer }), reversals, first);
+  await settled(optionsOf(rig, { batchLinesMax: 2, observer }), reversals, first);
   assert.deepEqual(order, ['committed', 'over', 'committed']);
 });
 
@@ -218,13 +228,19 @@ test('a batch that keeps failing is neither retried nor split once its time is o
   };
   const options = optionsOf(rig, { observer });
   const many = ['k1', 'k2', 'k3', 'k4'].map((key) => receipt(key));
-  const settlements = await settleBatch(options, many, undefined, { until: performance.now() });
+  const settlements = await settled(options, many, undefined, { until: performance.now() });
   assert.deepEqual(attempts, [4]);
   assert.deepEqual(
     settlements.map((each) => 'error' in each && (each.error as Error).name),
     Array(4).fill('DatabaseUnavailableError'),
   );
 });
+
+async function settled(...args: Parameters<typeof settleBatch>): Promise<Settlement[]> {
+  const all: Settlement[] = [];
+  for await (const part of settleBatch(...args)) all.push(...part);
+  return all;
+}
 
 function optionsOf({ database }: PipelineRig, more: Partial<CommitOptions>): CommitOptions {
   const render = () => ({ status: 201, headers: {}, body: Buffer.from('') });
