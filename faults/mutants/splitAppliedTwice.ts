@@ -12,15 +12,15 @@ export const splitAppliedTwice: Mutant = {
     },
     {
       file: 'inventory/pipeline/settleBatch.ts',
-      find: "  if (failed.failure === 'unreachable') return",
-      replace: `  if (failed.failure === 'unreachable' && !submissions[0]?.key.endsWith('+')) {
+      find: "  if (failure === 'unreachable') {",
+      replace: `  if (failure === 'unreachable' && !submissions[0]?.key.endsWith('+')) {
     const again = submissions.map((each) => ({ ...each, key: \`\${each.key}+\` }));
     const half = again.length >> 1;
-    const one = half === 0 ? [] : await settleBatch(options, again.slice(0, half), undefined, patience);
-    const two = await settleBatch(options, again.slice(half), undefined, patience);
-    return [...one, ...two];
+    if (half > 0) yield* settleBatch(options, again.slice(0, half), undefined, patience);
+    yield* settleBatch(options, again.slice(half), undefined, patience);
+    return;
   }
-  if (failed.failure === 'unreachable') return`,
+  if (failure === 'unreachable') {`,
     },
   ],
   kinds: ['cut-postgres', 'half-open', 'kill-postgres'],
