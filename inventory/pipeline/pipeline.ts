@@ -190,19 +190,29 @@ export class Pipeline {
     lane.latest = flight;
     lane.inFlight += 1;
     let left = batch;
-    const settle = (settlements: readonly Settlement[]) => {
+    for await (const settlements of this.#settle(batch, this.#firstAttempt(lane, flight, ahead))) {
       const part = left.slice(0, settlements.length);
       left = left.slice(settlements.length);
       // The next batch first: the database works on it while the answers of this one are written.
       if (left.length === 0) this.#land(lane, flight);
       void this.#answer(part, settlements);
-    };
+    }
+  }
+
+  /** @returns the settlements of each part when it is settled, in order, and in the end of all */
+  async *#settle(
+    batch: readonly Waiting[],
+    first: FirstAttempt,
+  ): AsyncGenerator<readonly Settlement[], void> {
     const submissions = batch.map(({ submission }) => submission);
-    const first = this.#firstAttempt(lane, flight, ahead);
+    let settled = 0;
     try {
-      for await (const part of settleBatch(this.#options, submissions, first)) settle(part);
+      for await (const part of settleBatch(this.#options, submissions, first)) {
+        settled += part.length;
+        yield part;
+      }
     } catch (error) {
-      settle(left.map(() => ({ error })));
+      yield submissions.slice(settled).map(() => ({ error }));
     }
   }
 
