@@ -13,14 +13,15 @@ export interface LevelRow extends Pair {
 
 /** The columns of a LevelRow, of `levels l`. */
 // Units of expired reservations are available from the instant they expire; the ledger books that
-// with the level's next command.
+// with the level's next command. The time is the statement's: `clock_timestamp()` changes within one,
+// so it bounds no index scan, and each read would go through all holds of the level.
 export const levelColumns = `
   l.warehouse, l.product, l.on_hand AS "onHand", l.sequence, l.reserved AS "reservedInLedger",
   l.reserved - coalesce((
     SELECT sum(line.quantity - line.shipped - line.released - line.expired)
     FROM reservation_lines line
     WHERE line.tenant_id = l.tenant_id AND line.warehouse = l.warehouse
-      AND line.product = l.product AND line.expires_at <= clock_timestamp()
+      AND line.product = l.product AND line.expires_at <= statement_timestamp()
       AND line.shipped + line.released + line.expired < line.quantity), 0)::bigint AS reserved`;
 
 /** Levels by warehouse and product, in the order of their codes. */
