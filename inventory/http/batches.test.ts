@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
+import { waitingSessions } from '../testing/pipelineRig.ts';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertFaults, assertProblem, type Caller } from './testing/caller.ts';
 
@@ -258,4 +260,61 @@ test('a batch of what is no list of objects is a 400', async () => {
   }
   const extra = { body: { commands: [receipt('k')], atomic: true } };
   assertFaults(await writer.send('POST', '/v1/batches', extra), '$.atomic');
+});
+
+for (const allowBackorder of [true, false]) {
+  const which = allowBackorder ? 'that may be sold below zero' : 'that another instance receives';
+  test(`a product ${which}, registered while a batch makes levels, fails no command`, async (t) => {
+    const { id, writer } = await stocked('P');
+    await writer.put('/v1/warehouses/W2');
+    await writer.put('/v1/products/L');
+    // Holds the batch up where it makes the level of L, behind its look into the catalogue.
+    const session = await api.session(t);
+    await session.query('BEGIN');
+    await session.query(
+      `INSERT INTO levels (tenant_id, warehouse, product) VALUES ($1, 'W1', 'L')`,
+      [id],
+    );
+    const of = (warehouse: string, product: string) => {
+      const lines = [{ product, quantity: 1 }];
+      const idempotencyKey = `${warehouse} ${product}`.replace(' ', '-');
+      return { type: 'receipt', idempotencyKey, warehouse, lines };
+    };
+    const sent = send(writer, of('W1', 'L'), of('W1', 'N'), of('W2', 'N'));
+    await waitFor('the batch waits', async () => (await waitingSessions(session)) === 1);
+    await writer.put('/v1/products/N', { allowBackorder });
+    const other = writer.at(await api.another(t, {}));
+    const lines = [{ product: 'N', quantity: 1 }];
+    if (!allowBackorder) await other.did('/v1/receipts', { warehouse: 'W1', lines });
+    await session.query('ROLLBACK');
+    const { results } = (await sent).body;
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      [201, 201, 201],
+    );
+  });
+}
+
+test('a command of a batch that fails by a defect is in the log, under the request id', async (t) => {
+  const { writer } = await stocked('P');
+  const session = await api.session(t);
+  await session.query(
+    `ALTER TABLE movements ADD CONSTRAINT defect CHECK (on_hand_change <> 13) NOT VALID`,
+  );
+  const headers = { 'x-request-id': 'find-this' };
+  const commands = [receipt('fine', 1), receipt('broken', 13)];
+  const reply = await writer.send('POST', '/v1/batches', { body: { commands }, headers });
+  await session.query('ALTER TABLE movements DROP CONSTRAINT defect');
+  assert.deepEqual(
+    reply.body.results.map(({ status, body }) => [status, body.code ?? body.type]),
+    [
+      [201, 'receipt'],
+      [500, 'internal-error'],
+    ],
+  );
+  const line = api
+    .logs()
+    .split('\n')
+    .find((each) => each.includes('"reqId":"find-this"'));
+  assert.match(line ?? '', /"entry":1.*23514|23514.*"entry":1/);
 });

@@ -7,7 +7,7 @@ import {
   parseIdempotencyKey,
   parseKeyText,
 } from '@onhand/idempotency';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { ApiError, type Fault, validationFailed } from '../errors.ts';
 import type { Pipeline } from '../pipeline/pipeline.ts';
@@ -167,13 +167,12 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
       },
     },
     async (request, reply) => {
-      const { tenant } = request.principal;
       const { commands } = request.body;
       const answers =
         request.query.dryRun === true
-          ? await previewAll(services, tenant, commands)
+          ? await previewAll(services, request, commands)
           : await Promise.all(
-              commands.map((entry, at) => settleEntry(services, tenant, entry, at)),
+              commands.map((entry, at) => settleEntry(services, request, entry, at)),
             );
       // The bodies are JSON already, byte for byte what the command's own route would answer.
       const results = answers.map(({ status, body }) => `{"status":${status},"body":${body}}`);
@@ -186,7 +185,7 @@ type EntryAnswer = Pick<Answer, 'status'> & { readonly body: Buffer | string };
 
 async function settleEntry(
   services: CommandServices,
-  tenant: string,
+  { principal, log }: FastifyRequest,
   entry: Record<string, unknown>,
   at: number,
 ): Promise<EntryAnswer> {
@@ -195,31 +194,33 @@ async function settleEntry(
     const key = keyOf(entry);
     const { command, path, body } = decodeEntry(entry, at);
     const print = fingerprint({ method: 'POST', path, query: '', body });
-    return (await execute(services, tenant, key, print, command)).answer;
+    return (await execute(services, principal.tenant, key, print, command)).answer;
   } catch (error) {
-    return problemEntry(error);
+    return problemEntry(error, log, at);
   }
 }
 
 async function previewAll(
   services: CommandServices,
-  tenant: string,
+  { principal, log }: FastifyRequest,
   entries: readonly Record<string, unknown>[],
 ): Promise<EntryAnswer[]> {
   const decoded = entries.map((entry, at) => {
     try {
       return decodeEntry(entry, at).command;
     } catch (error) {
-      return problemEntry(error);
+      return problemEntry(error, log, at);
     }
   });
   const commands = decoded.filter((each) => 'type' in each);
-  const answers = await services.preview.decide(tenant, commands);
+  const answers = await services.preview.decide(principal.tenant, commands);
   return decoded.map((each) => ('type' in each ? (answers.shift() as Answer) : each));
 }
 
-function problemEntry(error: unknown): EntryAnswer {
+/** @param entry index of the command */
+function problemEntry(error: unknown, log: FastifyBaseLogger, entry: number): EntryAnswer {
   const { status, body } = problemFor(error);
+  if (status >= 500) log.error({ err: error, entry }, 'command of a batch failed');
   return { status, body: JSON.stringify(body) };
 }
 

@@ -90,18 +90,22 @@ export async function commitBatch(
     const taken = isWhole ? submissions : submissions.slice(0, fits);
     const keys = taken.map(({ key }) => key);
     const work = { ...options, submissions: taken, timer, committing };
-    const plan = { tenant, footprint, targets, keys, catalogue: undefined };
-    const first = await attempt(work, plan, place.ahead);
-    if ('settlements' in first) return { settlements: first.settlements, targets: found };
-    // Rows are made in a transaction of their own, before any lock; then once more from the start.
-    const catalogue = await makeLevels(database, tenant, first.missing);
-    const second = await attempt(work, { ...plan, catalogue });
-    if ('settlements' in second) return { settlements: second.settlements, targets: found };
-    throw new Error('levels that were just made are missing');
+    const plan = { tenant, footprint, targets, keys };
+    let done = await attempt(work, { ...plan, catalogue: undefined }, place.ahead);
+    for (let made = 0; 'missing' in done; made++) {
+      if (made === levelsMadeMax) throw new Error('levels that were just made are missing');
+      // Rows are made in a transaction of their own, before any lock; then once more from the start.
+      const catalogue = await makeLevels(database, tenant, done.missing);
+      done = await attempt(work, { ...plan, catalogue });
+    }
+    return { settlements: done.settlements, targets: found };
   } finally {
     release();
   }
 }
+
+/** How often level rows are made for one batch: again where its products are registered meanwhile. */
+const levelsMadeMax = 4;
 
 /** One call of commitBatch, for its attempts. */
 interface Work extends CommitOptions {
@@ -123,9 +127,10 @@ async function attempt(
   try {
     const loaded = await loadStock(transaction, { ...plan, mode: 'lock' });
     work.timer.end('load');
-    if (loaded.missing.length > 0 && plan.catalogue === undefined) {
+    const missing = plan.catalogue === undefined ? loaded.missing : unmade(loaded);
+    if (missing.length > 0) {
       await transaction.rollback();
-      return { missing: loaded.missing };
+      return { missing };
     }
     // Commands are decided on levels without overdue holds. Very many go first, in transactions of their own.
     const isBacklogged = loaded.context.overdue.length > overdueMax;
@@ -135,6 +140,16 @@ async function attempt(
     await transaction.rollback();
     throw error;
   }
+}
+
+/**
+ * Of the missing levels those whose warehouse and product are known. Others belong to commands that are
+ * refused; these were registered since the catalogue was read, and what was loaded knows them.
+ */
+function unmade({ missing, stock }: LoadedStock): Pair[] {
+  return missing.filter(
+    ({ warehouse, product }) => stock.warehouses.has(warehouse) && stock.products.has(product),
+  );
 }
 
 async function decideAndCommit(
