@@ -85,15 +85,16 @@ function judgeShort(refused: Case): string | undefined {
   if (lines.length === 0) return 'no line is named';
   for (const line of lines) {
     if (line.available >= line.requested) return `${line.available} are enough for ${line.product}`;
-    const wrong = isOfReservation(refused, line) ? undefined : judgeLine(refused, line);
+    const wrong = isOfReservation(refused) ? undefined : judgeLine(refused, line);
     if (wrong !== undefined) return wrong;
   }
   return undefined;
 }
 
 /** More than a reservation holds is short too; what it held is not a state of a level. */
-function isOfReservation({ command }: Case, _line: ShortLine): boolean {
-  return command.type === 'reservation-ship' || command.type === 'reservation-release';
+function isOfReservation(refused: Case): boolean {
+  const { type } = refused.command;
+  return type !== 'reservation' && reservationOf(refused) !== undefined;
 }
 
 function judgeLine({ fate, answer, levels }: Case, line: ShortLine): string | undefined {

@@ -139,6 +139,11 @@ test('a reversed reservation is released and closed; reversed again, it holds ag
   assert.deepEqual(quantitiesAt(stock, 'W1 A'), [10, 6]);
 });
 
+function short(product: string, requested: number, available: number) {
+  const lines = [{ warehouse: 'W1', product, requested, available }];
+  return { code: 'insufficient-stock', lines };
+}
+
 test('a reversed shipment of a reservation is held again', () => {
   const { stock, held, undo } = reserved();
   const { id } = held('reservation-ship', [of('A', 6), of('B', 2)]);
@@ -175,34 +180,38 @@ test('a reservation that was partly shipped or released cannot be reversed as a 
   for (const type of ['reservation-ship', 'reservation-release'] as const) {
     const { stock, held, undo } = reserved();
     const part = held(type, [of('B', 1)]);
-    const closed = { code: 'reservation-closed', reservation: 'id-1' };
-    assert.deepEqual(refusalOf(stock, reverse('id-2')), closed);
+    assert.deepEqual(refusalOf(stock, reverse('id-2')), short('B', 2, 1));
     undo(part.id);
     assert.equal(undo('id-2').type, 'reversal');
   }
 });
 
-test('a reversal of what was since settled otherwise is refused as closed', () => {
+test('a reservation of which nothing is held any more cannot be reversed: it is closed', () => {
+  const { stock, held } = reserved();
+  held('reservation-ship', [of('A', 6), of('B', 2)]);
+  const closed = { code: 'reservation-closed', reservation: 'id-1' };
+  assert.deepEqual(refusalOf(stock, reverse('id-2')), closed);
+});
+
+test('a reversal of what was since settled otherwise is refused with what is left', () => {
   const { stock, held, undo } = reserved();
   const unreleased = undo(held('reservation-release', [of('A', 6)]).id);
   held('reservation-ship', [of('A', 1)]);
-  const closed = { code: 'reservation-closed', reservation: 'id-1' };
-  assert.deepEqual(refusalOf(stock, reverse(unreleased.id)), closed);
+  assert.deepEqual(refusalOf(stock, reverse(unreleased.id)), short('A', 6, 5));
   const unshipped = reserved();
   const shipped = unshipped.held('reservation-ship', [of('A', 6)]);
   const back = unshipped.undo(shipped.id);
   unshipped.held('reservation-release', [of('A', 1)]);
-  assert.deepEqual(refusalOf(unshipped.stock, reverse(back.id)), closed);
+  assert.deepEqual(refusalOf(unshipped.stock, reverse(back.id)), short('A', 6, 5));
 });
 
-test('a reversal of more than the lines record is refused as closed', () => {
+test('a reversal of more than the lines record is refused', () => {
   for (const onHandChange of [-1, 0]) {
     const { stock } = reserved();
     const movements = [{ warehouse: 'W1', product: 'A', onHandChange, reservedChange: -1 }];
     const type = onHandChange < 0 ? 'reservation-ship' : 'reservation-release';
     stock.postings.set('P', { id: 'P', type, reservation: 'id-1', reversedBy: null, movements });
-    const closed = { code: 'reservation-closed', reservation: 'id-1' };
-    assert.deepEqual(refusalOf(stock, reverse('P')), closed);
+    assert.deepEqual(refusalOf(stock, reverse('P')), short('A', 1, 0));
   }
 });
 

@@ -9,7 +9,7 @@
 import { levelOf } from './catalogue.ts';
 import { changeOf, refuseChanges } from './changes.ts';
 import type { ReversalCommand } from './commands.ts';
-import { type Outcome, type Refused, refuse } from './outcomes.ts';
+import { type Outcome, type Refused, refuse, type ShortLine } from './outcomes.ts';
 import { type Context, postingOf } from './posting.ts';
 import { negate } from './quantity.ts';
 import {
@@ -20,6 +20,7 @@ import {
   type ReservationLine,
   type ReversibleMovement,
   type ReversiblePosting,
+  reservationStatus,
   type Stock,
 } from './stock.ts';
 
@@ -78,14 +79,31 @@ function takeBack(
     return refuse({ code: 'reservation-expired', reservation: reservation.id });
   }
   const byProduct = new Map(movements.map((movement) => [movement.product, movement]));
+  const short = reservation.lines.flatMap((line) => {
+    const movement = byProduct.get(line.product);
+    return movement ? beyondLine(line, movement) : [];
+  });
+  if (short.length > 0) {
+    return reservationStatus(reservation, now) === 'closed'
+      ? refuse({ code: 'reservation-closed', reservation: reservation.id })
+      : refuse({ code: 'insufficient-stock', lines: short });
+  }
   const lines = reservation.lines.map((line) => {
     const movement = byProduct.get(line.product);
     return movement ? lineAfter(line, movement) : line;
   });
-  if (lines.some((line) => Math.min(line.shipped, line.released, heldOf(line)) < 0)) {
-    return refuse({ code: 'reservation-closed', reservation: reservation.id });
-  }
   return { ...reservation, lines };
+}
+
+/** Units that the movement takes from where the line has fewer. */
+function beyondLine(
+  line: ReservationLine,
+  { warehouse, product, onHandChange, reservedChange }: ReversibleMovement,
+): ShortLine[] {
+  const left = onHandChange === 0 ? line.released : line.shipped;
+  const available = reservedChange < 0 ? heldOf(line) : left;
+  const requested = Math.abs(reservedChange);
+  return requested > available ? [{ warehouse, product, requested, available }] : [];
 }
 
 function returnedTo(

@@ -116,11 +116,15 @@ function reservationEffect(command: ReservationCommand, now: number): Expected {
   return { entries, expiresAt };
 }
 
+function isClosed(ledger: LedgerModel, id: string): boolean {
+  const lines = ledger.productsOf(id).map((product) => ledger.line(id, product));
+  return lines.every((line) => line.held === 0n && line.expired === 0n);
+}
+
 function refusedState(ledger: LedgerModel, id: string, now: number): string | undefined {
   const reservation = ledger.reservation(id);
   if (!reservation) return 'not-found';
-  const lines = ledger.productsOf(id).map((product) => ledger.line(id, product));
-  if (lines.every((line) => line.held === 0n && line.expired === 0n)) return 'reservation-closed';
+  if (isClosed(ledger, id)) return 'reservation-closed';
   return now >= reservation.expiresAt ? 'reservation-expired' : undefined;
 }
 
@@ -175,7 +179,8 @@ function reversalEffect(ledger: LedgerModel, id: string, now: number): Expected 
   if (takesAway && now >= reservation.expiresAt) return { code: 'reservation-expired' };
   const lines = entries.map(({ product }) => ledger.line(reservation.id, product, entries));
   const broken = lines.some((line) => line.held < 0n || line.shipped < 0n || line.released < 0n);
-  return broken ? { code: 'reservation-closed' } : { entries };
+  if (!broken) return { entries };
+  return { code: isClosed(ledger, reservation.id) ? 'reservation-closed' : 'insufficient-stock' };
 }
 
 function stockRefusal(
