@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
 import type pg from 'pg';
 import { renderOutcome } from '../http/answers.ts';
 import { Preview } from '../pipeline/preview.ts';
@@ -11,7 +12,7 @@ import {
   tenant,
 } from '../testing/pipelineRig.ts';
 import { findApiKey } from './apiKeys.ts';
-import { openDatabase } from './database.ts';
+import { type Database, openDatabase } from './database.ts';
 import { findLevels } from './findLevels.ts';
 import { findPostings } from './findPostings.ts';
 import { findRecord } from './findRecord.ts';
@@ -26,6 +27,23 @@ async function wholeReads(session: pg.Client): Promise<Record<string, number>> {
     WHERE relname = ANY('{levels,movements,postings,reservations,reservation_lines,
                           idempotency_records,warehouses,products,api_keys}')`);
   return Object.fromEntries(rows.map(({ table, count }) => [table, count]));
+}
+
+/** Closes pools, and waits until their sessions have told what they read. */
+async function closed({ reads, writes, close }: Database, session: pg.Client): Promise<void> {
+  const ids = await Promise.all(
+    [reads, writes].map(async (pool) => {
+      const { rows } = await pool.query<{ id: number }>('SELECT pg_backend_pid() AS id');
+      return rows[0]?.id;
+    }),
+  );
+  await close();
+  await waitFor('the sessions have ended', async () => {
+    const { rowCount } = await session.query('SELECT FROM pg_stat_activity WHERE pid = ANY($1)', [
+      ids,
+    ]);
+    return rowCount === 0;
+  });
 }
 
 test('what is read by key comes by an index, also from tables of one page', async (t) => {
@@ -58,7 +76,7 @@ test('what is read by key comes by an index, also from tables of one page', asyn
     const [answer] = await preview.decide(tenant, [receipt('try').command]);
     assert.equal(answer?.status, 201);
   }
-  await own.close();
+  await closed(own, session);
   assert.deepEqual(await wholeReads(session), before);
 });
 
@@ -90,7 +108,7 @@ async function linesRead(
   const { connectionString } = database.reads.options;
   const own = openDatabase({ url: connectionString as string, connections: 2 });
   await read(own.reads);
-  await own.close();
+  await closed(own, session);
   return (await fetched()) - before;
 }
 
