@@ -43,7 +43,7 @@ async function startBacking(settings: Settings, logger: Logger): Promise<Backing
     }
     let claims = 'in Redis, at REDIS_URL';
     if (redisUrl === undefined) {
-      const child = await startChildRedis({ log });
+      const child = await startChildRedis({ log, warn: (line) => logger.warn(line) });
       redisUrl = child?.url;
       if (child !== undefined) stops.push(child.stop);
       claims =

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,8 +9,6 @@ import { reasonOf, StartError } from './startError.ts';
 export interface ChildRedis {
   /** `unix://…`, as node-redis takes it. */
   url: string;
-  /** Resolves with a line that says so when Redis ends without having been told to. */
-  failed: Promise<string>;
   /** Waits for the end; safe to call twice. */
   stop(): Promise<void>;
 }
@@ -21,6 +19,10 @@ const PATIENCE_SECONDS = 3;
 /** Bound on the start of an empty Redis, and the pause between looks at its socket. */
 const READY_WAIT_MS = 10_000;
 const READY_POLL_MS = 10;
+
+/** Pause before a Redis that ended by itself is started again; it doubles while that fails. */
+const RESTART_MS_MIN = 500;
+const RESTART_MS_MAX = 30_000;
 
 /** The Redis or Valkey server on PATH, or undefined. */
 export function findRedisServer(searchPath = process.env.PATH ?? ''): string | undefined {
@@ -43,21 +45,71 @@ function isExecutable(file: string): boolean {
  *
  * It listens on a unix socket in a folder that only we can enter, and on no port; it ends with this
  * process however that ends. It is empty at every start: claims and locks are leases, and PostgreSQL
- * holds everything that must survive.
+ * holds everything that must survive. Should it end by itself, it is started again at the same address.
  * @returns undefined when neither Redis nor Valkey is on PATH
  * @throws StartError when it is there and does not start
  */
 export async function startChildRedis(options: {
   /** Takes one line about what happens. */
   log: (line: string) => void;
+  /** Takes one line about what should not have happened. */
+  warn: (line: string) => void;
   /** Where to look, default the PATH of this process. */
   searchPath?: string;
 }): Promise<ChildRedis | undefined> {
   const command = findRedisServer(options.searchPath);
   if (command === undefined) return undefined;
-  const server = await startRedis(command, makeRedisDir());
+  const privateDir = makeRedisDir();
+  const server = await startRedis(command, privateDir);
   options.log(`${path.basename(command)} runs as a child`);
-  return { url: server.url, ...lifeOf(server) };
+  const restart = () => {
+    // Gone with the server. Another's folder of that name is an error, and stays one.
+    mkdirSync(privateDir, { mode: 0o700 });
+    return startRedis(command, privateDir);
+  };
+  const stopping = new AbortController();
+  const ended = keepRunning(server, restart, options.warn, stopping.signal);
+  const stop = () => {
+    stopping.abort();
+    return ended;
+  };
+  return { url: server.url, stop };
+}
+
+async function keepRunning(
+  first: Guarded,
+  restart: () => Promise<Guarded>,
+  warn: (line: string) => void,
+  stopping: AbortSignal,
+): Promise<void> {
+  for (let server: Guarded | undefined = first; server !== undefined; ) {
+    const { stop, exited }: Guarded = server;
+    const onStop = () => void stop();
+    stopping.addEventListener('abort', onStop, { once: true });
+    if (stopping.aborted) onStop();
+    const how = await exited;
+    stopping.removeEventListener('abort', onStop);
+    if (stopping.aborted) return;
+    warn(`Redis ended by itself (${how}): starting it again`);
+    server = await startAgain(restart, warn, stopping);
+  }
+}
+
+/** @returns undefined when it is stopped before */
+async function startAgain(
+  restart: () => Promise<Guarded>,
+  warn: (line: string) => void,
+  stopping: AbortSignal,
+): Promise<Guarded | undefined> {
+  for (let pauseMs = RESTART_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, RESTART_MS_MAX)) {
+    await setTimeout(pauseMs, undefined, { signal: stopping }).catch(() => {});
+    if (stopping.aborted) return undefined;
+    try {
+      return await restart();
+    } catch (error) {
+      warn(`Redis cannot be started again: ${reasonOf(error)}`);
+    }
+  }
 }
 
 /**
@@ -135,18 +187,4 @@ function isAccepting(socket: string): Promise<boolean> {
     connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
     connection.once('connect', () => connection.destroy());
   });
-}
-
-function lifeOf(server: { exited: Promise<string>; stop(): Promise<string> }) {
-  let stopping = false;
-  const failed = new Promise<string>((resolve) => {
-    void server.exited.then((how) => {
-      if (!stopping) resolve(`Redis ended by itself (${how})`);
-    });
-  });
-  const stop = async () => {
-    stopping = true;
-    await server.stop();
-  };
-  return { failed, stop };
 }
