@@ -5,12 +5,17 @@ import { createFile } from './runtime/createFile.ts';
 import { reasonOf, StartError } from './runtime/startError.ts';
 import { API_KEY } from './settings.ts';
 
+/** Where the admin key of a data directory is kept. */
+export function keyFile(dataDir: string): string {
+  return path.join(dataDir, 'api-key');
+}
+
 /**
  * The admin key of a data directory: made once, and kept in its file `api-key`.
  * @throws StartError when it cannot be kept, or the file holds no key
  */
 export function keptApiKey(dataDir: string): string {
-  const file = path.join(dataDir, 'api-key');
+  const file = keyFile(dataDir);
   const key = read(file) ?? make(file);
   // Never a key that anybody could guess: an empty file would be one of no characters.
   if (API_KEY.test(key)) return key;

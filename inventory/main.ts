@@ -1,6 +1,6 @@
 import { type Logger, pino } from 'pino';
 import { sha256 } from './http/authentication.ts';
-import { keptApiKey } from './keptApiKey.ts';
+import { keptApiKey, keyFile } from './keptApiKey.ts';
 import { ensureApiKey } from './postgres/apiKeys.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startChildRedis } from './runtime/childRedis.ts';
@@ -76,7 +76,7 @@ async function start(): Promise<void> {
     await migrateOrExplain(backing.databaseUrl);
     const apiKey = settings.apiKey ?? keptApiKey(settings.dataDir);
     service = await createService(settings, backing, logger);
-    await ensureAdmin(service, apiKey);
+    await ensureAdmin(service, apiKey, settings);
     const url = await listen(service, settings);
     sayReady(url, apiKey, settings, backing);
     stopOnSignals(service, backing, settings, logger);
@@ -87,10 +87,21 @@ async function start(): Promise<void> {
   }
 }
 
-async function ensureAdmin({ database }: Service, apiKey: string): Promise<void> {
+async function ensureAdmin(
+  { database }: Service,
+  apiKey: string,
+  settings: Settings,
+): Promise<void> {
   const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
-  if (await ensureApiKey(database.writes, admin, sha256(apiKey))) return;
-  throw new StartError('ONHAND_API_KEY is the key of another name or tenant: set one of its own');
+  const outcome = await ensureApiKey(database.writes, admin, sha256(apiKey));
+  if (outcome === 'ensured') return;
+  const why = outcome === 'taken' ? 'is the key of another name or tenant' : 'was revoked';
+  if (settings.apiKey !== undefined) {
+    throw new StartError(`ONHAND_API_KEY ${why}: set one of its own`);
+  }
+  throw new StartError(
+    `the API key in ${keyFile(settings.dataDir)} ${why}: remove the file to have a new one made`,
+  );
 }
 
 async function migrateOrExplain(databaseUrl: string): Promise<void> {

@@ -83,6 +83,17 @@ test('a key that belongs to another name or tenant stops the start with one line
   await refuses(t, env, /^onhand: ONHAND_API_KEY is the key of another name or tenant/);
 });
 
+test('a key that was revoked stops the start with one line, and does not come back', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'warn', ONHAND_API_KEY: 'a-key-that-leaked' };
+  await (await startService(t, { env })).stop();
+  const session = await openSession(t, url);
+  await session.query('UPDATE api_keys SET revoked_at = now()');
+  await refuses(t, env, /^onhand: ONHAND_API_KEY was revoked: set one of its own\n$/);
+  const { rowCount } = await session.query('SELECT FROM api_keys WHERE revoked_at IS NULL');
+  assert.equal(rowCount, 0);
+});
+
 test('a data directory that another service uses stops the start with one line', async (t) => {
   const env = { ONHAND_DATA_DIR: makeDataDir(t), LOG_LEVEL: 'warn' };
   const first = await startService(t, { env });
@@ -102,6 +113,18 @@ test('a schema that is newer than the code stops the start with one line', async
   assert.equal(ready.status, 503, await ready.text());
   assert.equal(await service.stop(), 0);
   await refuses(t, env, /^onhand: the database is newer than this release: .*999999_of_tomorrow/);
+});
+
+test('a schema that comes before the one of the tables stops the start with one line', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const env = { DATABASE_URL: url, LOG_LEVEL: 'warn' };
+  const service = await startService(t, { env });
+  const session = await openSession(t, url);
+  // The default search_path is "$user", public.
+  await session.query('CREATE SCHEMA AUTHORIZATION current_user');
+  const says = /^onhand: the tables are in the schema public, but search_path has .+ before it/;
+  await refuses(t, env, says);
+  assert.equal((await fetch(`${service.url}/readyz`)).status, 200, 'the running one is unharmed');
 });
 
 test('a database that is not in UTF-8 stops the start with one line', async (t) => {

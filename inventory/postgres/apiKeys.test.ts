@@ -23,17 +23,17 @@ test('instances that start together on one key all get it', async (t) => {
     const key = { ...admin, tenant: `t-${round}` };
     const secret = sha256(randomUUID());
     const all = Array.from({ length: instances }, () => ensureApiKey(pool, key, secret));
-    assert.deepEqual(await Promise.all(all), Array(instances).fill(true));
+    assert.deepEqual(await Promise.all(all), Array(instances).fill('ensured'));
     assert.deepEqual(await findApiKey(pool, secret), key);
   }
 });
 
-test('a new secret takes the place of the old one, and a revoked key is valid again', async (t) => {
+test('a new secret takes the place of the old one, also of one that was revoked', async (t) => {
   const pool = await openMigrated(t);
   const [old, next] = [sha256('old'), sha256('new')];
-  assert.equal(await ensureApiKey(pool, { ...admin, role: 'reader' }, old), true);
+  assert.equal(await ensureApiKey(pool, { ...admin, role: 'reader' }, old), 'ensured');
   await revokeApiKey(pool, admin.tenant, admin.name);
-  assert.equal(await ensureApiKey(pool, admin, next), true);
+  assert.equal(await ensureApiKey(pool, admin, next), 'ensured');
   assert.equal(await findApiKey(pool, old), undefined);
   assert.deepEqual(await findApiKey(pool, next), admin);
 });
@@ -43,10 +43,19 @@ test('the secret of another key is refused, and both keys stay as they are', asy
   const [ours, theirs] = [sha256('ours'), sha256('theirs')];
   const other = { tenant: 'else', role: 'reader', name: 'shelf' } as const;
   await ensureApiKey(pool, other, theirs);
-  assert.equal(await ensureApiKey(pool, admin, theirs), false);
+  assert.equal(await ensureApiKey(pool, admin, theirs), 'taken');
   assert.deepEqual(await listApiKeys(pool, admin.tenant), []);
   await ensureApiKey(pool, admin, ours);
-  assert.equal(await ensureApiKey(pool, admin, theirs), false);
+  assert.equal(await ensureApiKey(pool, admin, theirs), 'taken');
   assert.deepEqual(await findApiKey(pool, theirs), other);
   assert.deepEqual(await findApiKey(pool, ours), admin);
+});
+
+test('a key that was revoked stays so', async (t) => {
+  const pool = await openMigrated(t);
+  const secret = sha256('leaked');
+  await ensureApiKey(pool, admin, secret);
+  await revokeApiKey(pool, admin.tenant, admin.name);
+  assert.equal(await ensureApiKey(pool, admin, secret), 'revoked');
+  assert.equal(await findApiKey(pool, secret), undefined);
 });

@@ -28,13 +28,14 @@ export async function findApiKey(
  *
  * Instances that start together may do this at once. `ON CONFLICT` takes no target here, since with
  * one it looks at that index alone, and the other unique index would refuse the slower instance.
- * @returns false when the secret is another key's: nothing is changed then
+ * @returns `taken` when the secret is another key's, `revoked` when this very key was revoked: nothing is
+ *   changed then
  */
 export async function ensureApiKey(
   pool: pg.Pool,
   { tenant, role, name }: ApiKeyRow,
   secretSha256: string,
-): Promise<boolean> {
+): Promise<'ensured' | 'taken' | 'revoked'> {
   const values = [tenant, role, name, secretSha256];
   await pool.query('INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING', [tenant]);
   const added = await pool.query(
@@ -42,14 +43,21 @@ export async function ensureApiKey(
      VALUES ($1, $2, $3, decode($4, 'hex')) ON CONFLICT DO NOTHING`,
     values,
   );
-  if (added.rowCount === 1) return true;
+  if (added.rowCount === 1) return 'ensured';
   const changed = await pool.query(
     `UPDATE api_keys SET role = $2, secret_sha256 = decode($4, 'hex'), revoked_at = NULL
      WHERE tenant_id = $1 AND name = $3 AND NOT EXISTS (
-       SELECT FROM api_keys WHERE secret_sha256 = decode($4, 'hex') AND (tenant_id, name) <> ($1, $3))`,
+       SELECT FROM api_keys WHERE secret_sha256 = decode($4, 'hex')
+         AND ((tenant_id, name) <> ($1, $3) OR revoked_at IS NOT NULL))`,
     values,
   );
-  return changed.rowCount === 1;
+  if (changed.rowCount === 1) return 'ensured';
+  const { rowCount } = await pool.query(
+    `SELECT FROM api_keys
+     WHERE tenant_id = $1 AND name = $2 AND secret_sha256 = decode($3, 'hex')`,
+    [tenant, name, secretSha256],
+  );
+  return rowCount === 1 ? 'revoked' : 'taken';
 }
 
 /**

@@ -90,6 +90,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       await refuseReadOnly(client);
       await refuseEncoding(client);
       await takeTurn(client, waitMs);
+      await refuseOtherSchema(client);
       await client.query(`
         CREATE TABLE IF NOT EXISTS schema_migrations (
           version integer PRIMARY KEY,
@@ -115,6 +116,22 @@ async function refuseEncoding(client: pg.Client): Promise<void> {
   if (encoding === 'UTF8') return;
   throw new MigrationError(
     `the database has the encoding ${encoding}: make one with ENCODING 'UTF8' (TEMPLATE template0)`,
+  );
+}
+
+/**
+ * A schema that was made since, as one named like the user, would get tables of its own, and the ledger
+ * would be out of sight.
+ */
+async function refuseOtherSchema(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ schema: string; first: string }>(`
+    SELECT nspname AS schema, current_schema() AS first
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = to_regclass('schema_migrations') AND nspname <> current_schema()`);
+  const [other] = rows;
+  if (other === undefined) return;
+  throw new MigrationError(
+    `the tables are in the schema ${other.schema}, but search_path has ${other.first} before it: drop that schema, or ALTER ROLE ... SET search_path = ${other.schema}`,
   );
 }
 
