@@ -266,7 +266,7 @@ for (const allowBackorder of [true, false]) {
   const which = allowBackorder ? 'that may be sold below zero' : 'that another instance receives';
   test(`a product ${which}, registered while a batch makes levels, fails no command`, async (t) => {
     const { id, writer } = await stocked('P');
-    await writer.put('/v1/warehouses/W2');
+    for (const warehouse of ['W2', 'W3']) await writer.put(`/v1/warehouses/${warehouse}`);
     await writer.put('/v1/products/L');
     // Holds the batch up where it makes the level of L, behind its look into the catalogue.
     const session = await api.session(t);
@@ -280,7 +280,7 @@ for (const allowBackorder of [true, false]) {
       const idempotencyKey = `${warehouse} ${product}`.replace(' ', '-');
       return { type: 'receipt', idempotencyKey, warehouse, lines };
     };
-    const sent = send(writer, of('W1', 'L'), of('W1', 'N'), of('W2', 'N'));
+    const sent = send(writer, of('W1', 'L'), of('W1', 'N'), of('W2', 'N'), of('W3', 'X'));
     await waitFor('the batch waits', async () => (await waitingSessions(session)) === 1);
     await writer.put('/v1/products/N', { allowBackorder });
     const other = writer.at(await api.another(t, {}));
@@ -289,8 +289,8 @@ for (const allowBackorder of [true, false]) {
     await session.query('ROLLBACK');
     const { results } = (await sent).body;
     assert.deepEqual(
-      results.map(({ status }) => status),
-      [201, 201, 201],
+      results.map(({ status, body }) => body.code ?? status),
+      [201, 201, 201, 'unknown-product'],
     );
   });
 }

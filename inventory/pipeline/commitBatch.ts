@@ -92,10 +92,11 @@ export async function commitBatch(
     const work = { ...options, submissions: taken, timer, committing };
     const plan = { tenant, footprint, targets, keys };
     let done = await attempt(work, { ...plan, catalogue: undefined }, place.ahead);
+    const missing = 'missing' in done ? done.missing : [];
     for (let made = 0; 'missing' in done; made++) {
       if (made === levelsMadeMax) throw new Error('levels that were just made are missing');
       // Rows are made in a transaction of their own, before any lock; then once more from the start.
-      const catalogue = await makeLevels(database, tenant, done.missing);
+      const catalogue = await makeLevels(database, tenant, missing);
       done = await attempt(work, { ...plan, catalogue });
     }
     return { settlements: done.settlements, targets: found };
