@@ -21,10 +21,12 @@ async function main(): Promise<number> {
 }
 
 async function readPlan(options: Options): Promise<Plan> {
-  const plan = await planReplay(options.orders, options.run).catch((error: Error) => {
-    if (error instanceof OrdersFileError) error.message += '; nothing was posted';
-    throw error;
-  });
+  const plan = await planReplay(options.orders, options.run, options.opening).catch(
+    (error: Error) => {
+      if (error instanceof OrdersFileError) error.message += '; nothing was posted';
+      throw error;
+    },
+  );
   out.write(
     `${options.orders}: ${count(plan.orders)} invoices, ${count(plan.lines)} lines, ` +
       `${count(plan.leaving.size)} stock codes\n`,

@@ -3,6 +3,7 @@ import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { isDateTime } from '../inventory/http/dateTime.ts';
 import { productCodeLengthMax, productCodeOf } from './productCode.ts';
 
 /** One invoice of the file. */
@@ -44,8 +45,6 @@ const lineBytesMax = 256 * 1024;
  */
 const SPACED_CODES = ['BANK CHARGES'];
 
-const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
-
 /**
  * Reads an order history, one invoice at a time, in file order and constant memory.
  *
@@ -82,8 +81,8 @@ function parseOrder(text: string, line: number, fail: Fail): Order {
   if (!/^[\x21-\x7e]{1,40}$/.test(invoice)) {
     throw fail(`invoice must be 1 to 40 visible ASCII characters, not ${quote(invoice)}`);
   }
-  if (!TIME.test(invoicedAt) || Number.isNaN(Date.parse(invoicedAt))) {
-    throw fail(`invoiced_at must be an RFC 3339 time, not ${quote(invoicedAt)}`);
+  if (!isDateTime(invoicedAt)) {
+    throw fail(`invoiced_at must be an RFC 3339 time from 1900 to 9999, not ${quote(invoicedAt)}`);
   }
   if (!/^-?\d{1,15}$/.test(units)) {
     throw fail(`units must be a whole number of at most 15 digits, not ${quote(units)}`);
