@@ -41,11 +41,16 @@ export async function replay(
   const { signal } = options;
   const late: LateRepeat[] = [];
   const slots = new Slots(options.concurrency);
-  const pace = paceOf(options.rate);
+  const pace = paceOf(options.rate, signal);
   const sending = { connection, tally, duplicates: options.duplicates, late, signal };
+  // The signal may come while a slot or the pace is waited for.
+  const run = (work: () => Promise<void>) =>
+    slots.run(async () => {
+      if (!signal.aborted) await work();
+    });
   const repeatLate = async () => {
     const next = late.shift();
-    if (next !== undefined) await slots.run(() => sendLate(sending, next));
+    if (next !== undefined) await run(() => sendLate(sending, next));
   };
   try {
     for await (const order of readOrders(options.file)) {
@@ -53,7 +58,7 @@ export async function replay(
       const command = commandOf(order, options.plan.run);
       if (command === undefined) continue;
       const dueAt = await pace();
-      await slots.run(() => sendInvoice(sending, command, dueAt));
+      await run(() => sendInvoice(sending, command, dueAt));
       if (late.length > laterAfter) await repeatLate();
     }
     await slots.drained();
@@ -122,8 +127,8 @@ async function sendOnce(sending: Sending, command: Command): Promise<Reply> {
   return reply;
 }
 
-/** Waits until the next request is due. @returns when it was, undefined without a rate */
-function paceOf(rate: number): () => Promise<number | undefined> {
+/** Waits until the next request is due, or for the signal. @returns when, undefined without a rate */
+function paceOf(rate: number, signal: AbortSignal): () => Promise<number | undefined> {
   if (rate === 0) return async () => undefined;
   const startedAt = performance.now();
   let count = 0;
@@ -132,7 +137,7 @@ function paceOf(rate: number): () => Promise<number | undefined> {
     count += 1;
     const waitMs = dueAt - performance.now();
     // A timer is good for a millisecond; what is due within it goes now.
-    if (waitMs > 1) await setTimeout(waitMs);
+    if (waitMs > 1) await setTimeout(waitMs, undefined, { signal }).catch(() => {});
     return dueAt;
   };
 }
