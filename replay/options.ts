@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { API_KEY } from '../inventory/settings.ts';
 
 export interface Options {
   readonly orders: string;
@@ -88,8 +89,12 @@ function serviceOf(given: Given, env: Given): Options['service'] {
     if (given['api-key'] === undefined) return undefined;
     throw new UsageError('--api-key belongs to --url; a service of its own makes its key');
   }
-  const apiKey = given['api-key'] ?? env.ONHAND_API_KEY;
-  if (apiKey === undefined) throw new UsageError('--url needs --api-key or ONHAND_API_KEY');
+  const name = given['api-key']?.trim() ? '--api-key' : 'ONHAND_API_KEY';
+  const apiKey = given['api-key']?.trim() || env.ONHAND_API_KEY?.trim();
+  if (!apiKey) throw new UsageError('--url needs --api-key or ONHAND_API_KEY');
+  if (!API_KEY.test(apiKey)) {
+    throw new UsageError(`${name} must be 16 to 200 visible ASCII characters`);
+  }
   if (!/^https?:\/\/[^/]+/.test(given.url) || !URL.canParse(given.url)) {
     throw new UsageError(`--url must be an address http://… or https://…, not ${given.url}`);
   }
