@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -192,6 +192,11 @@ async function startProxy(
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+/** Kills the process whose pid is the first number in a file. */
+function killNotedIn(file: string): void {
+  process.kill(Number(/\d+/.exec(readFileSync(file, 'utf8'))?.[0]), 'SIGKILL');
+}
+
 describe('npm run replay with a service of its own', () => {
   test('proves the number of movements and the memory, and leaves nothing behind', async (t) => {
     const TMPDIR = makeTestFolder(t);
@@ -215,6 +220,30 @@ describe('npm run replay with a service of its own', () => {
     await waitFor('the end of the service', () => !isHeld());
     assert.ok(existsSync(path.join(dataDir, 'postgres')));
   });
+
+  for (const { name, kill, says } of [
+    {
+      name: 'its service was killed',
+      kill: (dataDir: string) => killNotedIn(path.join(dataDir, 'service.pid')),
+      says: /^replay: the service ended with signal SIGKILL$/m,
+    },
+    {
+      name: 'the database of its service was killed',
+      kill: (dataDir: string) => killNotedIn(path.join(dataDir, 'postgres/data/postmaster.pid')),
+      says: /^replay: the service ended with code 1: onhand: PostgreSQL ended by itself .*log$/m,
+    },
+  ]) {
+    test(`says that ${name}, and shows no key`, async (t) => {
+      const TMPDIR = makeTestFolder(t);
+      const file = writeOrders(t, ordersCsv(300));
+      const run = runReplayCommand(t, ['--orders', file, '--rate', '20'], { TMPDIR });
+      await waitFor('the first invoices', () => run.output().includes('0 of 300 invoices'), 30_000);
+      kill(/data in (\S+)/.exec(run.output())?.[1] ?? '');
+      assert.equal(await run.ended, 1, run.output());
+      assert.match(run.output(), says);
+      assert.doesNotMatch(run.output(), /curl|API key/);
+    });
+  }
 
   test('starts nothing for a malformed file, and names its line', async (t) => {
     const TMPDIR = makeTestFolder(t);

@@ -42,9 +42,9 @@ async function replayWith(options: Options, plan: Plan): Promise<number> {
   let passed = false;
   try {
     const run = runReplay({ options, plan, service, own, signal: interruption.signal, out });
-    const died = own?.failed.then((output) => {
+    const died = own?.failed.then((how) => {
       interruption.abort();
-      throw new Error(`the service ended: ${output.trim()}`);
+      throw new Error(`the service ${how}`);
     });
     passed = await (died === undefined ? run : Promise.race([run, died]));
   } finally {

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 
 /** A service that this run started. */
@@ -12,7 +14,7 @@ export interface OwnService {
   readonly dataDir: string;
   /** Whether nothing but this run can have posted to its data. */
   readonly isFresh: boolean;
-  /** Resolves with the last of what it wrote when it ends without having been told to. */
+  /** Resolves with how and why when it ends without having been told to. */
   readonly failed: Promise<string>;
   /**
    * SIGTERM, then waits for the end.
@@ -27,8 +29,12 @@ const ROOT = path.resolve(import.meta.dirname, '..');
 const readyMsMax = 120_000;
 /** The service ends itself 10 s after SIGTERM, its database 10 s later. */
 const stopMsMax = 30_000;
-/** Of what the service wrote; enough for the reason of its end. */
+/** Of its standard output, from which the address and the key are read. */
 const outputCharsMax = 4_000;
+/** Of its standard error: a fatal error of Node comes with the native stack below it. */
+const linesMax = 40;
+const logLinesMax = 3;
+const lineCharsMax = 1_000;
 
 /**
  * Answers of this run must outlast it, or running it again after a pause would post twice: a year,
@@ -46,7 +52,7 @@ const LEASH = `data:text/javascript,${encodeURIComponent(
  *
  * Data: ONHAND_DATA_DIR, else a fresh temporary folder. Every other setting is the service's own,
  * from the environment.
- * @throws with what it wrote when it ends or stays silent instead
+ * @throws with what it said on its standard error when it ends or stays silent instead
  */
 export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnService> {
   const isTemporary = !env.ONHAND_DATA_DIR?.trim();
@@ -63,17 +69,22 @@ export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnServic
     // A group of its own: Ctrl-C is for this run, which stops the service when it is done with it.
     detached: true,
   });
-  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const output = keepOutput(child);
+  const reason = keepReason(child);
+  const exited = new Promise<string>((resolve) =>
+    child.once('close', (code, signal) => {
+      const how = signal === null ? `code ${code}` : `signal ${signal}`;
+      resolve(`ended with ${how}${reason()}`);
+    }),
+  );
   let stopping = false;
-  const failed = exited.then(() => (stopping ? new Promise<never>(() => {}) : output()));
+  const failed = exited.then((how) => (stopping ? new Promise<never>(() => {}) : how));
   const stop = async (removeData: boolean) => {
     stopping = true;
     await end(child, exited);
     if (isTemporary && removeData) removeDataDir(dataDir);
   };
   try {
-    const { url, apiKey } = await listening(child, exited, output, env);
+    const { url, apiKey } = await listening(child, exited, reason, env);
     const isFresh = isTemporary && !env.DATABASE_URL;
     return { url, apiKey, pid: child.pid ?? 0, dataDir, isFresh, failed, stop };
   } catch (error) {
@@ -104,17 +115,26 @@ function removeDataDir(dataDir: string): void {
   rmSync(dataDir, { recursive: true, force: true });
 }
 
-function keepOutput(child: ChildProcess): () => string {
-  let text = '';
-  const keep = (chunk: Buffer) => {
-    text = (text + chunk.toString()).slice(-outputCharsMax);
+/**
+ * Keeps the last of what a service says on its standard error, log lines only where there is nothing
+ * else: an end brings many. Its standard output holds the key, and no reason.
+ * @returns the lines behind a colon, or nothing
+ */
+function keepReason(child: ChildProcess): () => string {
+  const said: string[] = [];
+  const logged: string[] = [];
+  createInterface({ input: child.stderr as Readable }).on('line', (line) => {
+    const [lines, max] = line.startsWith('{') ? [logged, logLinesMax] : [said, linesMax];
+    lines.push(line.slice(0, lineCharsMax));
+    if (lines.length > max) lines.shift();
+  });
+  return () => {
+    const lines = said.length > 0 ? said : logged;
+    return lines.length === 0 ? '' : `: ${lines.join('\n').trim()}`;
   };
-  child.stdout?.on('data', keep);
-  child.stderr?.on('data', keep);
-  return () => text;
 }
 
-async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
+async function end(child: ChildProcess, exited: Promise<string>): Promise<void> {
   child.kill('SIGTERM');
   const giveUp = new AbortController();
   const late = setTimeout(stopMsMax, 'late', { signal: giveUp.signal });
@@ -126,28 +146,30 @@ async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
 
 async function listening(
   child: ChildProcess,
-  exited: Promise<void>,
-  output: () => string,
+  exited: Promise<string>,
+  reason: () => string,
   env: NodeJS.ProcessEnv,
 ): Promise<{ url: string; apiKey: string }> {
   const giveUp = new AbortController();
   const ready = new Promise<{ url: string; apiKey: string }>((resolve) => {
-    child.stdout?.on('data', () => {
-      const url = /listening on (http\S+)\s/.exec(output())?.[1];
-      const shown = /API key\s+(\S+) .*\(admin/.exec(output())?.[1];
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-outputCharsMax);
+      const url = /listening on (http\S+)\s/.exec(output)?.[1];
+      const shown = /API key\s+(\S+) .*\(admin/.exec(output)?.[1];
       const apiKey = env.ONHAND_API_KEY?.trim() || shown;
       if (url !== undefined && apiKey !== undefined) resolve({ url, apiKey });
     });
   });
-  const fail = (why: string) => () => {
-    throw new Error(`the service ${why}: ${output().trim()}`);
+  const fail = (why: string) => {
+    throw new Error(`the service ${why}`);
   };
   const late = setTimeout(readyMsMax, undefined, { signal: giveUp.signal });
   try {
     return await Promise.race([
       ready,
-      exited.then(fail('ended instead of listening')),
-      late.then(fail(`did not listen within ${readyMsMax / 1_000} s`)),
+      exited.then(fail),
+      late.then(() => fail(`did not listen within ${readyMsMax / 1_000} s${reason()}`)),
     ]);
   } finally {
     giveUp.abort();
