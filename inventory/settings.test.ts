@@ -80,6 +80,8 @@ test('a secret that is refused is not shown', () => {
     ['REDIS_URL', 'redis://:hunter2@cache:port', /^REDIS_URL must be an address redis:/],
     ['REDIS_URL', 'redis://:hunter2@cache:99999', /^REDIS_URL must be an address redis:/],
     ['REDIS_URL', 'redis://:hunter2@cache/first', /^REDIS_URL must be an address redis:/],
+    ['REDIS_URL', 'redis://:hunter2%zz@cache', /^REDIS_URL must be an address redis:/],
+    ['REDIS_URL', 'redis://hunter2%ff@cache', /^REDIS_URL must be an address redis:/],
     ['REDIS_URL', 'unix://hunter2', /^REDIS_URL must be an address redis:/],
     ['ONHAND_API_KEY', 'hunter2', /^ONHAND_API_KEY must be 16 to 200 visible ASCII characters$/],
     ['ONHAND_API_KEY', `hunter2${'é'.repeat(16)}`, /^ONHAND_API_KEY must be 16 to 200/],

@@ -61,7 +61,17 @@ function isRedisAddress(text: string): boolean {
   if (text.startsWith('unix:')) return text.startsWith('unix:///');
   const url = URL.parse(text);
   if (url === null || !/^rediss?:$/.test(url.protocol)) return false;
+  if (!isDecodable(url.username) || !isDecodable(url.password)) return false;
   return url.hostname !== '' && /^\/?\d*$/.test(url.pathname);
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.) */
