@@ -128,6 +128,7 @@ describe('npm run api-keys', () => {
     ['list --tenant acme --name ci', /list takes no --name/],
     ['revoke --tenant acme', /revoke needs --name/],
     ['list --tenannt acme', /tenannt/],
+    ['list --tenant acme --tenant bcme', /--tenant is given more than once/],
   ];
   for (const [line, says] of wrong) {
     test(`explains what is wrong with "${line}"`, async () => {
@@ -138,11 +139,18 @@ describe('npm run api-keys', () => {
     });
   }
 
-  test('says in one line when the database is out of reach', async () => {
-    const { code, stderr } = await apiKeys('list --tenant acme', {
-      DATABASE_URL: 'postgres://onhand@127.0.0.1:1/onhand',
+  for (const { name, url } of [
+    { name: 'the database is out of reach', url: 'postgres://onhand@127.0.0.1:1/onhand' },
+    { name: 'DATABASE_URL is no URL', url: 'postgres://onhand@127.0.0.1:99999/onhand' },
+    {
+      name: 'DATABASE_URL names a certificate that is not there',
+      url: 'postgres://onhand@127.0.0.1:1/onhand?sslmode=verify-full&sslrootcert=/nowhere',
+    },
+  ]) {
+    test(`says in one line when ${name}`, async () => {
+      const { code, stderr } = await apiKeys('list --tenant acme', { DATABASE_URL: url });
+      assert.equal(code, 1);
+      assert.match(stderr, /^api-keys: the database of DATABASE_URL cannot be used: .+\n$/);
     });
-    assert.equal(code, 1);
-    assert.match(stderr, /^api-keys: the database of DATABASE_URL cannot be used: .+\n$/);
-  });
+  }
 });

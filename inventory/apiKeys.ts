@@ -87,16 +87,18 @@ function readCommand(args: string[]): { action: Action; given: Given } {
   return { action: action.run, given: values as Given };
 }
 
+/** @throws UsageError also for an option that is given twice, of which the last would count */
 function parse(args: string[]) {
   const option = { type: 'string' } as const;
+  const options = { tenant: option, role: option, name: option };
   try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: { tenant: option, role: option, name: option },
-    });
+    const parsed = parseArgs({ args, allowPositionals: true, options, tokens: true });
+    const names = parsed.tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
+    const repeated = names.find((name, at) => names.indexOf(name) < at);
+    if (repeated !== undefined) throw new UsageError(`--${repeated} is given more than once`);
+    return parsed;
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }
 }
 
@@ -163,15 +165,17 @@ async function findDatabase({ databaseUrl, dataDir }: Settings) {
 }
 
 async function reasonNotToConnect(url: string): Promise<string | undefined> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  client.on('error', () => {});
+  let client: pg.Client | undefined;
   try {
+    // Reads the files that the URL names, and throws at what cannot be one.
+    client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+    client.on('error', () => {});
     await client.connect();
     return undefined;
   } catch (error) {
     return reasonOf(error);
   } finally {
-    await client.end().catch(() => {});
+    await client?.end().catch(() => {});
   }
 }
 
