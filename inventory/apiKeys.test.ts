@@ -96,14 +96,14 @@ describe('npm run api-keys', () => {
   test('finds the embedded database while the service runs, and starts it while not', async (t) => {
     const ONHAND_DATA_DIR = makeDataDir(t);
     const service = await startService(t, { env: { ONHAND_DATA_DIR } });
-    const running = await apiKeys('create --tenant acme --role reader --name one', {
-      ONHAND_DATA_DIR,
-    });
+    // Of another database: here it would keep the schema from being made.
+    const env = { ONHAND_DATA_DIR, PGOPTIONS: '-c default_transaction_read_only=on' };
+    const running = await apiKeys('create --tenant acme --role reader --name one', env);
     assert.equal(running.code, 0, running.stderr);
     assert.equal((await get(service.url, running.stdout.trim())).status, 200);
     await service.stop();
 
-    const list = await apiKeys('list --tenant acme', { ONHAND_DATA_DIR });
+    const list = await apiKeys('list --tenant acme', env);
     assert.equal(list.code, 0, list.stderr);
     assert.match(list.stdout, /^one +reader/m);
     assert.ok(!readdirSync(ONHAND_DATA_DIR).includes('service.pid'), 'the directory is given up');

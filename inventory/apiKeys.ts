@@ -6,6 +6,7 @@ import { createApiKey, listApiKeys, revokeApiKey } from './postgres/apiKeys.ts';
 import { openDatabase } from './postgres/database.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
+import { forgetLibpqVariables } from './runtime/libpqVariables.ts';
 import { hasCluster, runningPostgresUrl } from './runtime/runningPostgres.ts';
 import { reasonOf, StartError, withoutDatabase } from './runtime/startError.ts';
 import { readSettings, type Settings, SettingsError } from './settings.ts';
@@ -156,6 +157,7 @@ async function findDatabase({ databaseUrl, dataDir }: Settings) {
       `there is no database in ${dataDir}: start the service once, or set DATABASE_URL or ONHAND_DATA_DIR`,
     );
   }
+  forgetLibpqVariables();
   const running = runningPostgresUrl(dataDir);
   if (running !== undefined && (await reasonNotToConnect(running)) === undefined) {
     return { url: running, stop: nothingToStop };

@@ -5,6 +5,7 @@ import { ensureApiKey } from './postgres/apiKeys.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startChildRedis } from './runtime/childRedis.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
+import { forgetLibpqVariables } from './runtime/libpqVariables.ts';
 import { LogStream } from './runtime/logStream.ts';
 import { reasonOf, StartError, withoutDatabase } from './runtime/startError.ts';
 import { createService, type Service } from './service.ts';
@@ -31,6 +32,7 @@ async function startBacking(settings: Settings, logger: Logger): Promise<Backing
     let { databaseUrl, redisUrl } = settings;
     let data = 'in the database of DATABASE_URL';
     if (databaseUrl === undefined) {
+      forgetLibpqVariables();
       const embedded = await startEmbeddedPostgres({
         dataDir: settings.dataDir,
         log,
@@ -73,7 +75,7 @@ async function start(): Promise<void> {
   const backing = await startBacking(settings, logger);
   let service: Service | undefined;
   try {
-    await migrateOrExplain(backing.databaseUrl);
+    await migrateOrExplain(backing.databaseUrl, settings);
     const apiKey = settings.apiKey ?? keptApiKey(settings.dataDir);
     service = await createService(settings, backing, logger);
     await ensureAdmin(service, apiKey, settings);
@@ -104,12 +106,16 @@ async function ensureAdmin(
   );
 }
 
-async function migrateOrExplain(databaseUrl: string): Promise<void> {
+async function migrateOrExplain(url: string, { databaseUrl, dataDir }: Settings): Promise<void> {
   try {
-    await migrate(databaseUrl);
+    await migrate(url);
   } catch (error) {
     if (error instanceof MigrationError) throw new StartError(error.message);
-    throw new StartError(`the database of DATABASE_URL cannot be used: ${reasonOf(error)}`);
+    const database =
+      databaseUrl === undefined
+        ? `the embedded database in ${dataDir}`
+        : 'the database of DATABASE_URL';
+    throw new StartError(`${database} cannot be used: ${reasonOf(error)}`);
   }
 }
 

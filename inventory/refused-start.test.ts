@@ -12,6 +12,7 @@ import {
   makeTestFolder,
   startService,
 } from '@onhand/fixtures';
+import { runningPostgresUrl } from './runtime/runningPostgres.ts';
 import { openSession } from './testing/pipelineRig.ts';
 
 const main = path.join(import.meta.dirname, 'main.ts');
@@ -147,6 +148,16 @@ test('a database that takes no writes stops the start with one line', async (t) 
   const env = { DATABASE_URL: url, LOG_LEVEL: 'warn' };
   const line = /^onhand: .* takes no writes: default_transaction_read_only is on$/m;
   await refuses(t, env, line);
+});
+
+test('an embedded database that takes no writes is named as such', async (t) => {
+  const env = { ONHAND_DATA_DIR: makeDataDir(t), LOG_LEVEL: 'warn' };
+  const service = await startService(t, { env });
+  const session = await openSession(t, runningPostgresUrl(env.ONHAND_DATA_DIR) ?? '');
+  await session.query('ALTER DATABASE onhand SET default_transaction_read_only = on');
+  await session.end();
+  await service.stop();
+  await refuses(t, env, /^onhand: the embedded database in \S+ cannot be used: .* takes no writes/);
 });
 
 test('a database that another one took the place of is not ready', async (t) => {
