@@ -196,6 +196,8 @@ function stopOnSignals(
   });
 }
 
+// Who reads along may go, and a disk may be full, as for the logs: the service goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 try {
   await start();
 } catch (error) {

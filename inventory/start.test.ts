@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
-import { makeDataDir, startService } from '@onhand/fixtures';
+import {
+  createTestDatabase,
+  environment,
+  makeDataDir,
+  startService,
+  waitFor,
+} from '@onhand/fixtures';
+
+const main = path.join(import.meta.dirname, 'main.ts');
 
 test('variables of libpq do not reach the sessions on the embedded database', async (t) => {
   const env = {
@@ -11,3 +23,29 @@ test('variables of libpq do not reach the sessions on the embedded database', as
   const service = await startService(t, { env });
   assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
 });
+
+for (const { name, stdout } of [
+  { name: 'is on a full disk', stdout: () => openSync('/dev/full', 'w') },
+  { name: 'nobody reads', stdout: () => 'pipe' as const },
+]) {
+  test(`a start whose standard output ${name} goes on`, async (t) => {
+    const { url: DATABASE_URL } = await createTestDatabase(t);
+    const out = stdout();
+    const child = spawn(process.execPath, [main], {
+      env: { ...environment, PORT: '0', DATABASE_URL, ONHAND_API_KEY: 'a-key-of-this-test' },
+      stdio: ['ignore', out, 'pipe'],
+    });
+    t.after(() => void child.kill('SIGKILL'));
+    if (out !== 'pipe') closeSync(out);
+    child.stdout?.destroy();
+    let log = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      log += chunk;
+    });
+    const url = () => /Server listening at (http:[^"]+)/.exec(log)?.[1];
+    await waitFor('it listens', () => url() !== undefined, 30_000);
+    assert.equal((await fetch(`${url()}/readyz`)).status, 200, log);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null], log);
+  });
+}
