@@ -14,8 +14,10 @@ import { readSettings, type Settings, SettingsError } from './settings.ts';
 interface Backing {
   readonly databaseUrl: string;
   readonly redisUrl: string | undefined;
-  /** One line each, for the person who started it. */
-  readonly lines: readonly string[];
+  /** Where the data is, for the person who started it. */
+  readonly data: string;
+  /** Which Redis it is, for the same; undefined without one. */
+  readonly redis: string | undefined;
   readonly failed: Promise<string>;
   stop(): Promise<void>;
 }
@@ -43,20 +45,18 @@ async function startBacking(settings: Settings, logger: Logger): Promise<Backing
       databaseUrl = embedded.url;
       data = `in ${embedded.dataDir} (embedded PostgreSQL)`;
     }
-    let claims = 'in Redis, at REDIS_URL';
+    let redis: string | undefined = 'at REDIS_URL';
     if (redisUrl === undefined) {
       const child = await startChildRedis({ log, warn: (line) => logger.warn(line) });
       redisUrl = child?.url;
       if (child !== undefined) stops.push(child.stop);
-      claims =
-        child === undefined
-          ? 'in memory: no redis-server or valkey-server on PATH, so run one process only'
-          : 'in Redis, run as a child';
+      redis = child === undefined ? undefined : 'run as a child';
     }
     return {
       databaseUrl,
       redisUrl,
-      lines: [`  data      ${data}`, `  claims    ${claims}`],
+      data,
+      redis,
       failed: Promise.race(failures),
       stop,
     };
@@ -80,7 +80,7 @@ async function start(): Promise<void> {
     service = await createService(settings, backing, logger);
     await ensureAdmin(service, apiKey, settings);
     const url = await listen(service, settings);
-    sayReady(url, apiKey, settings, backing);
+    sayReady({ url, apiKey, settings, backing, service });
     stopOnSignals(service, backing, settings, logger);
   } catch (error) {
     await service?.stop();
@@ -131,13 +131,22 @@ async function listen({ app }: Service, { host, port }: Settings): Promise<strin
   }
 }
 
-function sayReady(url: string, apiKey: string, settings: Settings, backing: Backing): void {
+interface Started {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly settings: Settings;
+  readonly backing: Backing;
+  readonly service: Service;
+}
+
+function sayReady({ url, apiKey, settings, backing, service }: Started): void {
   const shownKey = settings.apiKey === undefined ? apiKey : '$ONHAND_API_KEY';
   const lines = [
     `onhand listening on ${url}`,
     '',
     `  API key   ${settings.apiKey === undefined ? apiKey : 'the one in ONHAND_API_KEY'} (admin of tenant demo)`,
-    ...backing.lines,
+    `  data      ${backing.data}`,
+    `  claims    ${claimsIn(backing, service)}`,
     `  API       ${url}/docs`,
     '',
     'Register a warehouse and a product, then receive five of it:',
@@ -150,6 +159,17 @@ function sayReady(url: string, apiKey: string, settings: Settings, backing: Back
     '',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** Where claims are kept now; the start has not waited for Redis. */
+function claimsIn({ redis }: Backing, { redisFault }: Service): string {
+  if (redis === undefined) {
+    return 'in memory: no redis-server or valkey-server on PATH, so run one process only';
+  }
+  const fault = redisFault();
+  return fault === undefined
+    ? `in Redis, ${redis}`
+    : `in memory until Redis, ${redis}, answers (${fault})`;
 }
 
 /** Ctrl-C reaches this process from the terminal, and once more from npm: that is one signal. */

@@ -23,11 +23,14 @@ import { checkWrites } from './postgres/refuseReadOnly.ts';
 import { ConfirmedRecords } from './postgres/standbys.ts';
 import { startPurge } from './purge.ts';
 import { closeRedis, connectRedis, type RedisClient } from './redis.ts';
+import { reasonOf } from './runtime/startError.ts';
 import type { Settings } from './settings.ts';
 
 export interface Service {
   readonly app: FastifyInstance;
   readonly database: Database;
+  /** Why Redis is out of use now, in a few words; undefined when it is not, or when there is none. */
+  readonly redisFault: () => string | undefined;
   /**
    * Stops in order: no new work; what is queued commits and is answered; claims and leases are
    * given back; connections close. The caller bounds the time.
@@ -50,7 +53,12 @@ export async function createService(
     onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke'),
   });
   const metrics = new Metrics();
-  const redis = redisUrl === undefined ? undefined : connectRedis(redisUrl, quiet(logger));
+  let redisFault = 'not connected yet';
+  const onRedisError = (error: Error) => {
+    redisFault = reasonOf(error);
+  };
+  const redis =
+    redisUrl === undefined ? undefined : connectRedis(redisUrl, quiet(logger, onRedisError));
   const claims =
     redis === undefined
       ? undefined
@@ -122,6 +130,7 @@ export async function createService(
   return {
     app,
     database,
+    redisFault: () => (redis === undefined || redis.isReady ? undefined : redisFault),
     stop: async () => {
       stopping = true;
       const purged = purge.stop();
@@ -147,11 +156,12 @@ function fallbackTo(redis: RedisClient, identity: string, logger: Logger): Fallb
 }
 
 /** Says once that Redis is out of reach, not with every attempt. */
-function quiet(logger: Logger): (error: Error) => void {
+function quiet(logger: Logger, onChange: (error: Error) => void): (error: Error) => void {
   let last = '';
   return (error) => {
     if (error.message === last) return;
     last = error.message;
+    onChange(error);
     logger.warn({ err: error }, 'Redis connection');
   };
 }

@@ -3,16 +3,45 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import {
   createTestDatabase,
   environment,
   makeDataDir,
   startService,
+  startTestRedis,
   waitFor,
 } from '@onhand/fixtures';
+import { createClient } from '@redis/client';
 
 const main = path.join(import.meta.dirname, 'main.ts');
+
+async function claimsOf(t: TestContext, REDIS_URL: string): Promise<string | undefined> {
+  const { url } = await createTestDatabase(t);
+  const service = await startService(t, { env: { DATABASE_URL: url, REDIS_URL } });
+  assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
+  return /^ {2}claims {4}(.*)$/m.exec(service.output())?.[1];
+}
+
+test('a start says that claims are in the Redis that it has reached', async (t) => {
+  const redis = await startTestRedis(t);
+  assert.equal(await claimsOf(t, redis.url), 'in Redis, at REDIS_URL');
+});
+
+test('a start says why claims are not in a Redis that it has not reached', async (t) => {
+  const expected = 'in memory until Redis, at REDIS_URL, answers (connection refused)';
+  assert.equal(await claimsOf(t, 'redis://127.0.0.1:1'), expected);
+});
+
+test('a start says that Redis wants a password', async (t) => {
+  const redis = await startTestRedis(t);
+  const admin = createClient({ url: redis.url });
+  await admin.connect();
+  await admin.configSet('requirepass', 'a-password');
+  admin.destroy();
+  const claims = await claimsOf(t, redis.url);
+  assert.match(claims ?? '', /^in memory until Redis, at REDIS_URL, answers \(NOAUTH /);
+});
 
 test('variables of libpq do not reach the sessions on the embedded database', async (t) => {
   const env = {
