@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { symlinkSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -57,12 +57,27 @@ test('a database that cannot be reached stops the start with one line', async (t
   );
 });
 
-test('a temporary folder that cannot be used stops the start with one line', async (t) => {
+test('a temporary folder that cannot be used stops the start of Redis with one line', async (t) => {
   const { url } = await createTestDatabase(t);
   const PATH = makeTestFolder(t);
   symlinkSync('/bin/true', path.join(PATH, 'redis-server'));
   const env = { DATABASE_URL: url, PATH, TMPDIR: path.join(PATH, 'none'), LOG_LEVEL: 'warn' };
-  await refuses(t, env, /^onhand: Redis needs a folder in .*none \(TMPDIR\): /);
+  await refuses(
+    t,
+    env,
+    /^onhand: the temporary folder \S+none \(TMPDIR\) cannot be used: there is no such folder$/m,
+  );
+});
+
+test('a temporary folder that cannot be used stops that of PostgreSQL alike', async (t) => {
+  const file = path.join(makeTestFolder(t), 'file');
+  writeFileSync(file, '');
+  const env = { REDIS_URL: 'redis://127.0.0.1:1', TMPDIR: file, LOG_LEVEL: 'warn' };
+  await refuses(
+    t,
+    env,
+    /^onhand: the temporary folder \S+file \(TMPDIR\) cannot be used: a part of the path is not a folder$/m,
+  );
 });
 
 test('a taken port stops the start with one line', async (t) => {

@@ -1,10 +1,10 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { type Guarded, startGuarded } from './guardian.ts';
 import { reasonOf, StartError } from './startError.ts';
+import { temporaryFolder } from './temporaryFolder.ts';
 
 export interface ChildRedis {
   /** `unix://…`, as node-redis takes it. */
@@ -117,11 +117,12 @@ async function startAgain(
  * @throws StartError when there cannot be one
  */
 export function makeRedisDir(): string {
-  const parent = Buffer.byteLength(os.tmpdir()) <= 70 ? os.tmpdir() : '/tmp';
+  const folder = temporaryFolder();
+  const parent = Buffer.byteLength(folder) <= 70 ? folder : '/tmp';
   try {
     return mkdtempSync(path.join(parent, 'onhand-'));
   } catch (error) {
-    throw new StartError(`Redis needs a folder in ${parent} (TMPDIR): ${reasonOf(error)}`);
+    throw new StartError(`Redis needs a folder in ${parent}: ${reasonOf(error)}`);
   }
 }
 

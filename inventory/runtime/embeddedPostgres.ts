@@ -7,6 +7,7 @@ import { ensureCluster, openPostgresLog } from './postgresCluster.ts';
 import { preparePostgresHome } from './postgresHome.ts';
 import { startServer } from './postgresServer.ts';
 import { reasonOf, StartError } from './startError.ts';
+import { temporaryFolder } from './temporaryFolder.ts';
 
 export interface EmbeddedPostgresOptions {
   /** Folder of the service's data; made when missing. The cluster is in its `postgres/data`. */
@@ -44,6 +45,8 @@ export async function startEmbeddedPostgres(
   if (process.platform === 'win32') {
     throw new StartError('the embedded PostgreSQL does not run on Windows: set DATABASE_URL');
   }
+  // For its socket, before there is a data directory to leave behind.
+  temporaryFolder();
   const dataDir = makeDataDir(options.dataDir);
   const release = claimDataDir(dataDir);
   try {
