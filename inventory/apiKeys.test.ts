@@ -106,7 +106,10 @@ describe('npm run api-keys', () => {
     const list = await apiKeys('list --tenant acme', env);
     assert.equal(list.code, 0, list.stderr);
     assert.match(list.stdout, /^one +reader/m);
-    assert.ok(!readdirSync(ONHAND_DATA_DIR).includes('service.pid'), 'the directory is given up');
+    assert.ok(
+      !readdirSync(path.join(ONHAND_DATA_DIR, 'postgres')).includes('service.pid'),
+      'the directory is given up',
+    );
   });
 
   test('makes no database where there is none', async (t) => {

@@ -216,7 +216,7 @@ describe('npm run replay with a service of its own', () => {
     const dataDir = /data in (\S+)/.exec(run.output())?.[1] ?? '';
     run.signal('SIGKILL');
     await run.ended;
-    const isHeld = () => existsSync(path.join(dataDir, 'service.pid'));
+    const isHeld = () => existsSync(path.join(dataDir, 'postgres', 'service.pid'));
     await waitFor('the end of the service', () => !isHeld());
     assert.ok(existsSync(path.join(dataDir, 'postgres')));
   });

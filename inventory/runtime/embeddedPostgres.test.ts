@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import pg from 'pg';
 import { waitFor } from '../../fixtures/condition.ts';
 import { makeDataDir } from '../../fixtures/dataDir.ts';
@@ -10,10 +19,19 @@ import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript, type Script } from '../../fixtures/script.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embeddedPostgres.ts';
 import { makeSocketDir, preparePostgresHome } from './postgresHome.ts';
-import { processIdentity } from './processes.ts';
+import { commandLine, processIdentity } from './processes.ts';
 
 /** Finding the parts of a guardian takes proc(5). */
 const NEEDS_PROC = { skip: process.platform !== 'linux' && 'needs /proc' };
+
+/** As a second container sees the volume: the files, and no process or shared memory of the first. */
+const ENTER_CONTAINER = [
+  ...['unshare', '--pid', '--ipc', '--mount', '--fork', '--mount-proc', '--kill-child'],
+];
+const [unshare = '', ...namespaces] = ENTER_CONTAINER;
+const CONTAINER = {
+  skip: spawnSync(unshare, [...namespaces, 'true']).status !== 0 && 'needs unshare and its rights',
+};
 
 /** A service that holds the data directory: prints the URL, notes what reaches it, never ends. */
 const SERVICE = `
@@ -32,7 +50,7 @@ test('stock written before a stop is there after the next start', async (t) => {
   await first.stop();
   await first.stop();
   assert.equal(existsSync(socketDir), false);
-  assert.equal(existsSync(path.join(dataDir, 'service.pid')), false);
+  assert.equal(existsSync(path.join(dataDir, 'postgres', 'service.pid')), false);
   const second = await start(t, dataDir);
   assert.deepEqual(await query(second.url, 'SELECT units FROM stock'), [{ units: 7 }]);
 });
@@ -132,6 +150,60 @@ test('a second service on a live directory is refused with its path and the pid'
   assert.deepEqual(await query(url, 'SELECT 1 AS one'), [{ one: 1 }]);
 });
 
+test('a copy of the data directory that leads to the same database is refused', async (t) => {
+  const dataDir = makeDataDir(t);
+  const { service, url } = await startInProcess(t, dataDir);
+  const copy = makeTestFolder(t);
+  symlinkSync(path.join(dataDir, 'postgres'), path.join(copy, 'postgres'));
+  await assert.rejects(start(t, copy), {
+    name: 'StartError',
+    message: `the data directory ${copy} is in use by the service with pid ${service.pid}`,
+  });
+  assert.deepEqual(await query(url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+test('a service in another container on the same volume is refused', CONTAINER, async (t) => {
+  const dataDir = makeDataDir(t);
+  const { url } = await startInProcess(t, dataDir);
+  const postmaster = postmasterOf(dataDir);
+  const second = runScript(t, SERVICE, { env: { DATA_DIR: dataDir }, wrapper: ENTER_CONTAINER });
+  assert.equal(await second.nextLine(), undefined);
+  assert.match(
+    second.errors(),
+    /StartError: the data directory .* is in use by the service with pid/,
+  );
+  assert.equal(postmasterOf(dataDir), postmaster);
+  assert.deepEqual(await query(url, 'SELECT 1 AS one'), [{ one: 1 }]);
+});
+
+suite('a PostgreSQL that a dead service left in another container', { concurrency: 2 }, () => {
+  test('is awaited, and then its database is whole', CONTAINER, async (t) => {
+    const dataDir = makeDataDir(t);
+    const postmaster = await leaveOrphanInContainer(t, dataDir);
+    const next = start(t, dataDir, (line) => {
+      assert.match(line, /in another container/);
+      process.kill(postmaster, 'SIGINT');
+    });
+    assert.deepEqual(await query((await next).url, 'SELECT units FROM stock'), [{ units: 7 }]);
+    assert.equal(processIdentity(postmaster), undefined);
+    const serverLog = readFileSync(path.join(dataDir, 'postgres.log'), 'utf8');
+    assert.doesNotMatch(serverLog, /not properly shut down/);
+  });
+
+  test('is named and left alone when it goes on', CONTAINER, async (t) => {
+    const dataDir = makeDataDir(t);
+    const postmaster = await leaveOrphanInContainer(t, dataDir);
+    const pidFile = path.join(clusterOf(dataDir), 'postmaster.pid');
+    const before = readFileSync(pidFile, 'utf8');
+    await assert.rejects(start(t, dataDir), {
+      name: 'StartError',
+      message: /^a PostgreSQL of a service that died, perhaps in another container, still runs/,
+    });
+    assert.ok(processIdentity(postmaster));
+    assert.equal(readFileSync(pidFile, 'utf8'), before);
+  });
+});
+
 test('a postmaster.pid whose pid belongs to another process now does not stop a start', async (t) => {
   const dataDir = makeDataDir(t);
   await (await start(t, dataDir)).stop();
@@ -201,6 +273,38 @@ function clusterOf(dataDir: string): string {
 
 function postmasterOf(dataDir: string): number {
   return Number.parseInt(readFileSync(path.join(clusterOf(dataDir), 'postmaster.pid'), 'utf8'), 10);
+}
+
+/** In a container whose first process goes on without it. @returns the pid of the postmaster here */
+async function leaveOrphanInContainer(t: TestContext, dataDir: string): Promise<number> {
+  const script = `${SERVICE}
+    const client = new (await import('${import.meta.resolve('pg')}')).default.Client(url);
+    await client.connect();
+    await client.query('CREATE TABLE stock AS SELECT 7 AS units');
+    await client.end();
+    console.log('written');`;
+  const wrapper = [...ENTER_CONTAINER, 'sh', '-c', '"$@"; echo killed; exec sleep 600', 'sh'];
+  const container = runScript(t, script, { env: { DATA_DIR: dataDir }, wrapper });
+  assert.ok(await container.nextLine(), container.errors());
+  assert.equal(await container.nextLine(), 'written', container.errors());
+  const parts = processesNaming(clusterOf(dataDir));
+  const postmaster = parts.find((pid) => !commandLine(pid).includes('onhand-guardian')) ?? 0;
+  const guardian = parts.filter((part) => part !== postmaster);
+  // First the part that would stop the server, which Node tells when the shell ends.
+  for (const pid of guardian.toReversed()) process.kill(pid, 'SIGKILL');
+  const service = childOf(childOf(container.pid));
+  process.kill(service, 'SIGKILL');
+  assert.equal(await container.nextLine(), 'killed');
+  return postmaster;
+}
+
+function processesNaming(text: string): number[] {
+  const pids = readdirSync('/proc').map(Number).filter(Number.isSafeInteger);
+  return pids.filter((pid) => commandLine(pid).includes(text));
+}
+
+function childOf(pid: number): number {
+  return Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'), 10);
 }
 
 /** The shell that waits for the server, and the part of it that reads the pipe. */

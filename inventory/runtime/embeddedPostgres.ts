@@ -1,10 +1,10 @@
 import { chmodSync, existsSync, mkdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { claimDataDir } from './dataDirClaim.ts';
+import { claimDatabase } from './databaseClaim.ts';
 import type { Guarded } from './guardian.ts';
 import { awaitOrphan } from './orphanedPostgres.ts';
 import { ensureCluster, openPostgresLog } from './postgresCluster.ts';
-import { preparePostgresHome } from './postgresHome.ts';
+import { type PostgresHome, preparePostgresHome } from './postgresHome.ts';
 import { startServer } from './postgresServer.ts';
 import { reasonOf, StartError } from './startError.ts';
 import { temporaryFolder } from './temporaryFolder.ts';
@@ -27,7 +27,7 @@ export interface EmbeddedPostgres {
   dataDir: string;
   /** Resolves with a line that says so when PostgreSQL ends without having been told to. */
   failed: Promise<string>;
-  /** Fast shutdown, then gives up the data directory. Waits; safe to call twice. */
+  /** Fast shutdown, then gives up the database folder. Waits; safe to call twice. */
   stop(): Promise<void>;
 }
 
@@ -48,9 +48,10 @@ export async function startEmbeddedPostgres(
   // For its socket, before there is a data directory to leave behind.
   temporaryFolder();
   const dataDir = makeDataDir(options.dataDir);
-  const release = claimDataDir(dataDir);
+  const home = await preparePostgresHome(dataDir);
+  const release = claimDatabase(home, dataDir);
   try {
-    return await startClaimed({ ...options, dataDir }, release);
+    return await startClaimed({ ...options, dataDir, home }, release);
   } catch (error) {
     release();
     if (error instanceof StartError) throw error;
@@ -75,16 +76,15 @@ function makeDataDir(dataDir: string): string {
 }
 
 async function startClaimed(
-  options: EmbeddedPostgresOptions,
+  options: EmbeddedPostgresOptions & { home: PostgresHome },
   release: () => void,
 ): Promise<EmbeddedPostgres> {
-  const { dataDir } = options;
-  const home = await preparePostgresHome(dataDir);
+  const { dataDir, home } = options;
   const log = openPostgresLog(dataDir);
   try {
-    await awaitOrphan(path.join(home.folder, 'data'), options.log);
+    await awaitOrphan(home.folder, options.log);
     const cluster = await ensureCluster(home, log);
-    const { server, url } = await startServer({ ...options, home, cluster, log });
+    const { server, url } = await startServer({ ...options, cluster, log });
     return { url, dataDir, ...lifeOf(server, log.file, release) };
   } finally {
     log.close();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { makeTestFolder } from '../../fixtures/folder.ts';
@@ -28,9 +28,20 @@ test('a server gets none of our environment', async (t) => {
   assert.equal(await server.exited, 'code 5');
 });
 
+test('what is to be inherited is open in the server alone', async (t) => {
+  const file = path.join(makeTestFolder(t), 'file');
+  const inherited = openSync(file, 'a');
+  const told = `echo server >&4; { echo guardian > /proc/$PPID/fd/4; } 2>/dev/null; exit 6`;
+  const { server } = await guard(t, told, inherited);
+  closeSync(inherited);
+  assert.equal(await server.exited, 'code 6');
+  assert.equal(readFileSync(file, 'utf8'), 'server\n');
+});
+
 async function guard(
   t: TestContext,
   script: string,
+  inherited?: number,
 ): Promise<{ server: Guarded; privateDir: string }> {
   const privateDir = path.join(makeTestFolder(t), 'private');
   mkdirSync(privateDir);
@@ -42,6 +53,7 @@ async function guard(
     patienceSeconds: 1,
     privateDir,
     output: 'ignore',
+    inherited,
   });
   t.after(async () => void (await server.stop()));
   return { server, privateDir };

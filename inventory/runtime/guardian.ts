@@ -34,6 +34,8 @@ export interface GuardedOptions {
   privateDir: string;
   /** File descriptor that takes the output of the server. */
   output: number | 'ignore';
+  /** One more that the server has open, and the guardian has not. */
+  inherited?: number | undefined;
   /** User to run as; needs root. */
   account?: { uid: number; gid: number } | undefined;
 }
@@ -56,6 +58,7 @@ trap '' HUP INT TERM
 exec 3<&0 </dev/null
 "$@" 3<&- &
 server=$!
+exec 4<&-
 (
   while read -r line <&3; do :; done
   sleeper=
@@ -91,7 +94,8 @@ export async function startGuarded(options: GuardedOptions): Promise<Guarded> {
     detached: true,
     // Nothing of ours: PGPORT or PGDATA would change the server, and it must not see our secrets.
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C' },
-    stdio: ['pipe', options.output, options.output],
+    // The script uses 3 for itself.
+    stdio: ['pipe', options.output, options.output, 'ignore', options.inherited ?? 'ignore'],
   });
   await new Promise((resolve, reject) => shell.once('spawn', resolve).once('error', reject));
   return guard(shell, privateDir);

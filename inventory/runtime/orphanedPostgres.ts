@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { isPostgresAlive } from './livenessPipe.ts';
 import { commandLine, processIdentity } from './processes.ts';
 import { StartError } from './startError.ts';
 
@@ -19,27 +20,48 @@ const POLL_MS = 50;
 const NO_PID = 2_147_483_647;
 
 /**
- * Waits until no PostgreSQL runs on the cluster. Call it only while holding the data directory.
+ * Waits until no PostgreSQL runs in the database folder. Call it only while holding the claim on it.
  *
  * A server of ours that is found here belongs to a service that died. Its guardian is stopping it;
  * in case that was killed as well, it is asked again, which changes nothing for one that is stopping.
- * @throws StartError when it is still there after {@link ORPHAN_WAIT_MS}, and when it is not ours
+ * One in another container has no pid here: it is only awaited.
+ *
+ * Worst case: {@link ORPHAN_WAIT_MS} for the postmaster, and as long for what it leaves behind.
+ * @throws StartError when it is still there after that, and when it is not ours
  */
-export async function awaitOrphan(cluster: string, log: (line: string) => void): Promise<void> {
+export async function awaitOrphan(folder: string, log: (line: string) => void): Promise<void> {
+  const cluster = path.join(folder, 'data');
   const file = path.join(cluster, 'postmaster.pid');
-  if (!existsSync(file)) return;
   // Its lines: pid, data directory, start time, port, socket directory, … (storage/pidfile.h).
-  const [pidLine, , , , socketDir = ''] = readFileSync(file, 'utf8').split('\n');
+  const [pidLine, , , , socketDir = ''] = existsSync(file)
+    ? readFileSync(file, 'utf8').split('\n')
+    : [];
   const pid = Number(pidLine);
   if (runsOn(cluster, pid)) {
     requireOurs(cluster, pid);
     log(`waiting for the PostgreSQL of a service that died (pid ${pid}) to stop`);
     await end(cluster, pid);
-  } else {
-    disown(file);
   }
+  await awaitUnseen(folder, log);
+  // Not there when the server ended in order.
+  if (existsSync(file)) disown(file);
   if (path.basename(socketDir).startsWith('onhand-')) {
     rmSync(socketDir, { recursive: true, force: true });
+  }
+}
+
+async function awaitUnseen(folder: string, log: (line: string) => void): Promise<void> {
+  if (!isPostgresAlive(folder)) return;
+  log('waiting for the PostgreSQL of a service that died, perhaps in another container, to stop');
+  const deadline = Date.now() + ORPHAN_WAIT_MS;
+  while (isPostgresAlive(folder)) {
+    if (Date.now() > deadline) {
+      throw new StartError(
+        `a PostgreSQL of a service that died, perhaps in another container, still runs in ` +
+          `${folder} after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
+      );
+    }
+    await setTimeout(POLL_MS);
   }
 }
 

@@ -32,7 +32,7 @@ test('an initdb that fails gives its reason in one line and leaves no half clust
   const dataDir = path.join(makeTestFolder(t), 'data');
   const line = await startLimited(t, dataDir);
   assert.match(line ?? '', /^StartError: initdb failed: .+ \(see .*postgres\.log\)$/);
-  assert.deepEqual(readdirSync(path.join(dataDir, 'postgres')), []);
+  assert.deepEqual(readdirSync(path.join(dataDir, 'postgres')), ['service.lock']);
   await startAndStop(dataDir);
 });
 
@@ -41,7 +41,8 @@ test('what a killed initdb left does not stay', async (t) => {
   await startLimited(t, dataDir);
   writeFileSync(path.join(dataDir, 'postgres', 'initdb-left'), '');
   await startAndStop(dataDir);
-  assert.deepEqual(readdirSync(path.join(dataDir, 'postgres')), ['data']);
+  const left = readdirSync(path.join(dataDir, 'postgres'));
+  assert.deepEqual(left, ['data', 'postgres.alive', 'service.lock']);
 });
 
 test('a setting that PostgreSQL refuses is told in its own words', async (t) => {

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -90,6 +91,32 @@ test(
     assert.equal(await second.ended, 0, second.errors());
   },
 );
+
+test('of first starts at once one makes the folder, and all find it', async (t) => {
+  const script = `
+    import { preparePostgresHome } from '/inventory/runtime/postgresHome.ts';
+    process.once('SIGUSR2', async () => {
+      const prepared = preparePostgresHome(process.env.DATA_DIR);
+      console.log(await prepared.then((home) => home.folder, String));
+      clearInterval(waiting);
+    });
+    const waiting = setInterval(() => {}, 1_000);
+    console.log('up');
+  `;
+  // As root a folder in place, and a link.
+  for (const mode of [0o711, 0o700]) {
+    const folder = path.join(makeTestFolder(t), 'folder');
+    mkdirSync(folder, { mode });
+    const dataDir = path.join(folder, 'data');
+    mkdirSync(dataDir);
+    const starts = [1, 2, 3, 4].map(() => runScript(t, script, { env: { DATA_DIR: dataDir } }));
+    for (const start of starts) assert.equal(await start.nextLine(), 'up', start.errors());
+    for (const start of starts) start.signal('SIGUSR2');
+    const folders = await Promise.all(starts.map((start) => start.nextLine()));
+    const found = realpathSync(path.join(dataDir, 'postgres'));
+    assert.deepEqual(folders, [found, found, found, found]);
+  }
+});
 
 test('a link to a database folder that is gone is an error, not a new database', async (t) => {
   const dataDir = makeTestFolder(t);

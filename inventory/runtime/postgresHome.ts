@@ -108,14 +108,20 @@ function ownerOf(link: string): Account {
 
 function makeFolder(link: string, account: Account): void {
   if (canEnter(account, path.dirname(link))) {
-    mkdirSync(link, { mode: 0o700 });
+    // Of two starts at once, one makes it.
+    mkdirSync(link, { recursive: true, mode: 0o700 });
     chownSync(link, account.uid, account.gid);
     return;
   }
   makeSharedFolder(SHARED_FOLDER);
   const folder = mkdtempSync(path.join(SHARED_FOLDER, 'data-'));
   chownSync(folder, account.uid, account.gid);
-  symlinkSync(folder, link);
+  try {
+    symlinkSync(folder, link);
+  } catch (error) {
+    rmSync(folder, { recursive: true });
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 /** @throws StartError when the system has none of {@link USERS} */

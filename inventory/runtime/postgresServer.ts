@@ -1,8 +1,9 @@
-import { rmSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { type Guarded, startGuarded } from './guardian.ts';
+import { openLivenessPipe } from './livenessPipe.ts';
 import { ORPHAN_WAIT_MS } from './orphanedPostgres.ts';
 import { type PostgresLog, reasonInLog } from './postgresCluster.ts';
 import { makeSocketDir, type PostgresHome } from './postgresHome.ts';
@@ -63,7 +64,9 @@ async function spawnServer(options: ServerOptions, socketDir: string): Promise<G
   const { home, cluster, log } = options;
   const settings = { ...serverSettings(options, socketDir), ...options.settings };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  let inherited: number | undefined;
   try {
+    inherited = openLivenessPipe(home);
     return await startGuarded({
       command: path.join(home.binaries.root, 'bin', 'postgres'),
       args: ['-D', cluster, ...flags],
@@ -72,11 +75,14 @@ async function spawnServer(options: ServerOptions, socketDir: string): Promise<G
       patienceSeconds: PATIENCE_SECONDS,
       privateDir: socketDir,
       output: log.fd,
+      inherited,
       account: home.account,
     });
   } catch (error) {
     rmSync(socketDir, { recursive: true, force: true });
     throw error;
+  } finally {
+    if (inherited !== undefined) closeSync(inherited);
   }
 }
 
