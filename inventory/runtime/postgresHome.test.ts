@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   realpathSync,
   rmSync,
@@ -117,6 +118,28 @@ test('of first starts at once one makes the folder, and all find it', async (t) 
     assert.deepEqual(folders, [found, found, found, found]);
   }
 });
+
+test(
+  'a backup of a linked database is restored where it was, as the manual says',
+  AS_ROOT,
+  async (t) => {
+    const closed = path.join(makeTestFolder(t), 'closed');
+    mkdirSync(closed, { mode: 0o700 });
+    const dataDir = path.join(closed, '.onhand');
+    await withServer(dataDir, (client) => client.query('CREATE TABLE stock AS SELECT 7 AS units'));
+    const manual = path.join(import.meta.dirname, '..', '..', 'docs', 'operating.md');
+    const section = readFileSync(manual, 'utf8').split('## Back up and verify')[1] ?? '';
+    const [commands = ''] = /(?<=```\n)tar.*?(?=```)/s.exec(section) ?? [];
+    const shell = commands.replace(/^ONHAND_DATA_DIR=.*$/m, '');
+    assert.match(shell, /tar -xzf.*ln -s/s);
+    const run = spawnSync('/bin/sh', ['-ec', shell], { cwd: closed, encoding: 'utf8' });
+    assert.equal(run.status, 0, run.stderr);
+    const restored = path.join(closed, 'restored');
+    assert.notEqual(realpathSync(restored), realpathSync(dataDir));
+    const found = await withServer(restored, (client) => client.query('SELECT units FROM stock'));
+    assert.deepEqual(found.rows, [{ units: 7 }]);
+  },
+);
 
 test('a link to a database folder that is gone is an error, not a new database', async (t) => {
   const dataDir = makeTestFolder(t);
