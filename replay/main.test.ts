@@ -224,7 +224,7 @@ describe('npm run replay with a service of its own', () => {
   for (const { name, kill, says } of [
     {
       name: 'its service was killed',
-      kill: (dataDir: string) => killNotedIn(path.join(dataDir, 'service.pid')),
+      kill: (dataDir: string) => killNotedIn(path.join(dataDir, 'postgres', 'service.pid')),
       says: /^replay: the service ended with signal SIGKILL$/m,
     },
     {
