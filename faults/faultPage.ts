@@ -135,8 +135,10 @@ function notTested(runs: readonly FaultRun[]): string {
 - Power loss, and disks that lie about \`fsync\` or corrupt what they hold: a killed process leaves its
   writes to the system's cache. The small disks of the run are in memory.
 - Several machines: links are TCP proxies on one host, clocks of the servers are one clock.
-- A failover while the standby is behind, or one that leaves two primaries: the supervisor promotes
-  only a standby that holds every commit that was visible, and has killed the primary.
+- A failover to a standby that commits did not wait for, or one that leaves two primaries: the
+  supervisor promotes only a synchronous standby, and has killed the primary.
+- Reads of a primary that has crashed and recovered while its standby was away, and was lost then: they
+  wait for no standby, and may show what is lost (\`lose-recovered-primary\` leaves them out).
 - Redis Sentinel and Redis Cluster (the lock and idempotency packages test those), TLS.
 - Retention running out during a run, the purge, migrations under load.
 - More than 4 services, more than minutes, more than some hundred requests a second.

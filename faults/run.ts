@@ -120,8 +120,9 @@ class Run {
       this.#report('liveness', `${id} is not settled after ${settleWithinMs} ms: ${last?.body}`);
     }
     await checkServers(this.#cluster, caller, history, this.#report);
-    const snapshot = await this.#cluster.postgres.primary.session(readSnapshot, 'onhand');
-    this.#anomalies.push(...check(history, snapshot));
+    const { postgres } = this.#cluster;
+    const snapshot = await postgres.primary.session(readSnapshot, 'onhand');
+    this.#anomalies.push(...check(history, snapshot, postgres.lost));
     this.#options.onLine?.(
       `checked ${history.operations.length} operations, ${this.#injector.injected.length} faults: ` +
         `${this.#anomalies.length} anomalies; settled in ${Math.round(tookMs)} ms`,

@@ -319,6 +319,20 @@ test('a read that goes back behind another read is noticed', () => {
   assert.deepEqual(namesOf(example), ['read']);
 });
 
+test('a read of what is lost is noticed, unless a primary was up that was lost with it', () => {
+  const { example } = sound();
+  example.read(60, 4, 9, 2);
+  assert.deepEqual(namesOf(example), ['read']);
+  const { history, snapshot } = example;
+  assert.deepEqual(check(history, snapshot, [{ from: 61, until: 90 }]), []);
+  for (const lost of [
+    { from: 40, until: 59 },
+    { from: 63, until: 90 },
+  ]) {
+    assert.notDeepEqual(check(history, snapshot, [lost]), [], `${lost.from}–${lost.until}`);
+  }
+});
+
 test('expired units are available to a read and to a refusal from the instant of the expiry', () => {
   const { example, short, problem } = sound();
   example.read(1_200, 3, 6, 0);

@@ -2,7 +2,7 @@ import type { History } from '../workload/history.ts';
 import type { Anomaly, CheckName } from './anomaly.ts';
 import { checkClients, fatesOf } from './clients.ts';
 import { checkLedger } from './ledger.ts';
-import { checkReads, Levels } from './observations.ts';
+import { checkReads, Levels, type Lost } from './observations.ts';
 import { checkRefusals } from './refusals.ts';
 import { replay } from './replay.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -13,8 +13,9 @@ const keptMax = 10;
 /**
  * Compares what clients saw with what the database holds. Reads nothing else, and shares no code
  * with the service.
+ * @param lost when a primary was up that was lost with what it showed
  */
-export function check(history: History, snapshot: Snapshot): Anomaly[] {
+export function check(history: History, snapshot: Snapshot, lost: readonly Lost[] = []): Anomaly[] {
   const anomalies: Anomaly[] = [];
   const counts = new Map<CheckName, number>();
   const report = (check: CheckName, message: string) => {
@@ -28,7 +29,7 @@ export function check(history: History, snapshot: Snapshot): Anomaly[] {
   const world = replay(history, snapshot, fates, report);
   const levels = new Levels(snapshot, fates, world);
   levels.checkOrder(report);
-  checkReads(history, levels, report);
+  checkReads(history, levels, lost, report);
   checkRefusals(history, fates, world, levels, report);
   return anomalies;
 }

@@ -72,10 +72,27 @@ export class Levels {
   }
 }
 
-/** Every read shows a state that the level had while it was under way. */
-export function checkReads(history: History, levels: Levels, report: Report): void {
-  for (const read of history.reads) levels.timeline(levelKey(read)).observe(read.at, read.sequence);
-  for (const read of history.reads) checkRead(read, levels, report);
+/** A time in which a primary was up that showed commits no standby had, and was lost with them. */
+export interface Lost {
+  readonly from: number;
+  readonly until: number;
+}
+
+/**
+ * Every read shows a state that the level had while it was under way. Reads wait for no standby: those
+ * that a lost primary may have answered are left out.
+ */
+export function checkReads(
+  history: History,
+  levels: Levels,
+  lost: readonly Lost[],
+  report: Report,
+): void {
+  const reads = history.reads.filter(
+    ({ sentAt, at }) => !lost.some(({ from, until }) => sentAt < until && at > from),
+  );
+  for (const read of reads) levels.timeline(levelKey(read)).observe(read.at, read.sequence);
+  for (const read of reads) checkRead(read, levels, report);
 }
 
 function checkRead(read: LevelRead, levels: Levels, report: Report): void {

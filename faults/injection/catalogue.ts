@@ -33,6 +33,27 @@ const sides = (side: LinkSide, shape: Parameters<typeof linkFault>[2]) => ({
   draw: (cluster: Cluster, random: Random) => linkFault(cluster, random, shape, side),
 });
 
+function losePrimary(
+  cluster: Cluster,
+  random: Random,
+  recoversMs: number | undefined,
+): Fault | undefined {
+  const { postgres } = cluster;
+  if (!postgres.hasStandby) return undefined;
+  const aloneMs = random.between(50, 1_500);
+  return {
+    thing: 'postgres',
+    target: 'primary',
+    lastsMs: 0,
+    instances: all(cluster),
+    inject: async () => {
+      if (!(await postgres.losePrimary(aloneMs, recoversMs))) return undefined;
+      cluster.aimAtPrimary();
+      return () => {};
+    },
+  };
+}
+
 export const faultKinds = {
   'kill-service': {
     what: 'SIGKILL of a service process, then a new one',
@@ -115,6 +136,14 @@ export const faultKinds = {
         },
       };
     },
+  },
+  'lose-primary': {
+    what: 'the standby cut off while commits come, then SIGKILL of the primary, promotion of the standby',
+    draw: (cluster, random) => losePrimary(cluster, random, undefined),
+  },
+  'lose-recovered-primary': {
+    what: 'the same, but the primary crashes and recovers before it is lost',
+    draw: (cluster, random) => losePrimary(cluster, random, random.between(1_500, 3_000)),
   },
   'cut-standby': {
     what: 'the standby cut off or silent, so that commits wait for it',

@@ -46,7 +46,7 @@ export async function hunt(mutant: Mutant, seed: number): Promise<Hunt> {
 
 function runOn(
   patches: readonly Patch[],
-  { kinds, profile, services }: Mutant,
+  { kinds, profile, services, standby }: Mutant,
   seed: number,
   forMs: number,
 ): Promise<RunResult> {
@@ -55,7 +55,7 @@ function runOn(
     forMs,
     roundMs,
     services: services ?? 2,
-    standby: false,
+    standby: standby ?? false,
     kinds,
     profile: { ...mixedProfile, ...profile },
     patches,

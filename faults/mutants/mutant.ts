@@ -17,6 +17,8 @@ export interface Mutant {
   readonly kinds: readonly FaultKind[];
   readonly profile?: Partial<Profile>;
   readonly services?: number;
+  /** Whether commits wait for a standby, which takes seconds to build; default false. */
+  readonly standby?: boolean;
   /** Checks that may notice it first. */
   readonly noticedBy: readonly CheckName[];
 }

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Lost } from '../check/observations.ts';
 import { Link } from '../network/link.ts';
 import { type Place, run, writePostgresFile } from './place.ts';
 import { PostgresServer } from './postgres.ts';
@@ -23,6 +24,7 @@ const rebuildPauseMs = 500;
 export class PostgresPair {
   primary: PostgresServer;
   readonly link: Link;
+  readonly lost: Lost[] = [];
   #standby: PostgresServer | undefined;
   #rebuilding: Promise<void> | undefined;
   #rebuildFailure: unknown;
@@ -85,8 +87,40 @@ export class PostgresPair {
     const standby = this.#standby;
     if (standby === undefined || this.isRebuilding) return false;
     if (!(await isCaughtUp(this.primary))) return false;
+    await this.primary.kill();
+    await this.#promote(standby);
+    return true;
+  }
+
+  /**
+   * Loses the primary in the middle of commits that wait for the standby, which is cut off.
+   * @param recoversMs the primary crashes, recovers, and is there this long before it is lost: after a
+   * recovery it shows commits that no standby has; undefined: it is lost at once
+   * @returns false when the standby had not caught up before
+   */
+  async losePrimary(aloneMs: number, recoversMs: number | undefined): Promise<boolean> {
+    const standby = this.#standby;
+    if (standby === undefined || this.isRebuilding) return false;
+    if (!(await isCaughtUp(this.primary))) return false;
+    this.link.shape({ kind: 'black-hole' });
+    await delay(aloneMs);
+    if (recoversMs !== undefined) {
+      await this.primary.kill();
+      const from = performance.now();
+      await this.primary.start();
+      await delay(recoversMs);
+      await this.primary.kill();
+      this.lost.push({ from, until: performance.now() });
+    } else await this.primary.kill();
+    // What is held back must not arrive.
+    this.link.cut();
+    this.link.heal();
+    await this.#promote(standby);
+    return true;
+  }
+
+  async #promote(standby: PostgresServer): Promise<void> {
     const old = this.primary;
-    await old.kill();
     await standby.query('SELECT pg_promote(true, 60)');
     this.primary = standby;
     this.#standby = old;
@@ -99,7 +133,6 @@ export class PostgresPair {
       .finally(() => {
         this.#rebuilding = undefined;
       });
-    return true;
   }
 
   /** A fault may hit the primary in the middle of it: then once more from the start. */
