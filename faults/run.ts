@@ -8,7 +8,7 @@ import { type Injected, Injector } from './injection/injector.ts';
 import { Random } from './random.ts';
 import { Cluster } from './supervisor/cluster.ts';
 import type { Patch } from './supervisor/tree.ts';
-import { finalAnswer, type History } from './workload/history.ts';
+import { codeOf, finalAnswer, type History } from './workload/history.ts';
 import type { Profile } from './workload/profile.ts';
 import { Workload } from './workload/workload.ts';
 
@@ -174,10 +174,10 @@ function outcomesOf({ operations }: History): Record<string, number> {
     const answer = finalAnswer(operation);
     if (answer === undefined) count('unanswered');
     else if (answer.status < 400) count(String(answer.status));
-    else count(`${answer.status} ${JSON.parse(answer.body).code}`);
+    else count(`${answer.status} ${codeOf(answer.body)}`);
     for (const { answer: each } of operation.attempts) {
       if (each !== undefined && each.status >= 500) {
-        count(`attempt: ${each.status} ${JSON.parse(each.body).code}`);
+        count(`attempt: ${each.status} ${codeOf(each.body)}`);
       }
     }
   }

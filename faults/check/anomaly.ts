@@ -13,6 +13,8 @@ export const checks = {
   clock: 'times come from the database’s clock',
   tenant: 'nothing crossed a tenant',
   misuse: 'a key stands for one request, and a wrong request is refused',
+  reply:
+    'what cannot be done just now is a 503 that says when to come again; no other failure, nothing unexpected',
   guard: 'no constraint of the database had to stop a batch',
   deadlock: 'no two batches waited for each other',
   verify: 'the service’s own proof of its ledger agrees',

@@ -137,6 +137,39 @@ test('a wrong request that is not refused is noticed', () => {
   assert.deepEqual(namesOf(example), ['misuse']);
 });
 
+const reply = (status: number, code: string, more: object = {}) => {
+  const body = JSON.stringify({ code });
+  return {
+    request: 'POST /v1/receipts',
+    expected: undefined,
+    status,
+    retryAfter: '1',
+    body,
+    ...more,
+  };
+};
+
+for (const [what, unwelcome, isRight] of [
+  ['a failure that passes', reply(503, 'database-unavailable'), true],
+  ['one of a command in a batch', reply(503, 'overloaded', { retryAfter: null }), true],
+  ['one without Retry-After', reply(503, 'overloaded', { retryAfter: undefined }), false],
+  ['a defect', reply(500, 'internal-error'), false],
+  ['a defect in a batch', reply(500, 'internal-error', { retryAfter: null }), false],
+  ['a 503 of something else', reply(503, 'lock-server-unavailable'), false],
+  ['a refusal', reply(409, 'insufficient-stock', { retryAfter: undefined }), true],
+  ['a refusal without a code', reply(409, '', { body: 'no' }), false],
+  ['a read that is refused', reply(404, 'not-found', { expected: 200 }), false],
+  ['a read that fails for a while', reply(503, 'database-unavailable', { expected: 200 }), true],
+  ['a key that is not known', reply(404, 'not-found', { expected: 404 }), true],
+  ['a batch with missing results', reply(200, '', { retryAfter: null }), false],
+] as const) {
+  test(`${what} is ${isRight ? 'not ' : ''}noticed`, () => {
+    const { example } = sound();
+    example.history.unwelcome.push(unwelcome);
+    assert.deepEqual(namesOf(example), isRight ? [] : ['reply']);
+  });
+}
+
 for (const field of [
   'sequence',
   'onHand',

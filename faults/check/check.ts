@@ -5,6 +5,7 @@ import { checkLedger } from './ledger.ts';
 import { checkReads, Levels, type Lost } from './observations.ts';
 import { checkRefusals } from './refusals.ts';
 import { replay } from './replay.ts';
+import { checkReplies } from './replies.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** Anomalies of one check that are kept: what comes after them is mostly their consequence. */
@@ -31,5 +32,6 @@ export function check(history: History, snapshot: Snapshot, lost: readonly Lost[
   levels.checkOrder(report);
   checkReads(history, levels, lost, report);
   checkRefusals(history, fates, world, levels, report);
+  checkReplies(history.unwelcome, report);
   return anomalies;
 }

@@ -27,6 +27,7 @@ export class Example {
     operations: [],
     reads: [],
     invalid: [],
+    unwelcome: [],
   };
   readonly snapshot: Bendable = {
     postings: [],

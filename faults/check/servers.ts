@@ -42,7 +42,7 @@ function checkLog(log: string, report: Report): void {
 
 async function checkProof(caller: Caller, tenant: string, report: Report): Promise<void> {
   for (let instance = 0; instance < caller.instances; instance++) {
-    const reply = await caller.get(tenant, instance, '/v1/verify', 30_000);
+    const reply = await caller.get(tenant, instance, '/v1/verify', { timeoutMs: 30_000 });
     if (reply?.status === 200 && JSON.parse(reply.body).valid === true) continue;
     report('verify', `service ${instance} on ${tenant}: ${reply?.status} ${reply?.body}`);
   }
@@ -54,7 +54,8 @@ const askedMax = 30;
 /** `GET /v1/idempotency-keys/{key}` says what became of a request, and nothing of one never sent. */
 async function checkKeys(caller: Caller, history: History, report: Report): Promise<void> {
   const [first = ''] = history.tenants;
-  const unknown = await caller.get(first, 0, '/v1/idempotency-keys/never-sent');
+  const never = '/v1/idempotency-keys/never-sent';
+  const unknown = await caller.get(first, 0, never, { expected: 404 });
   if (unknown?.status !== 404) report('misuse', `a key never sent is known: ${unknown?.body}`);
   for (const operation of history.operations.slice(-askedMax)) {
     const answer = finalAnswer(operation);

@@ -1,6 +1,6 @@
 import type { Random } from '../random.ts';
-import type { Answer, Attempt, Operation } from './history.ts';
-import { HttpClient, type Reply } from './http.ts';
+import type { Answer, Attempt, Operation, Unwelcome } from './history.ts';
+import { HttpClient, type Reply, type Send } from './http.ts';
 import type { Profile } from './profile.ts';
 
 /** Patience with one attempt: some are impatient, none waits longer than the service could work. */
@@ -17,6 +17,15 @@ export interface CallerOptions {
   readonly apiKeys: ReadonlyMap<string, string>;
   /** Told of each final or other answer, for measuring recovery. */
   readonly onAnswer: (instance: number, answer: Answer) => void;
+  readonly onUnwelcome: (reply: Unwelcome) => void;
+}
+
+interface Posting {
+  readonly path: string;
+  readonly body: unknown;
+  readonly headers?: Record<string, string>;
+  /** See {@link Unwelcome}. */
+  readonly expected?: number;
 }
 
 /** Sends operations and writes down what came of each attempt. */
@@ -49,7 +58,7 @@ export class Caller {
     operation.attempts.push(attempt);
     const headers = { 'idempotency-key': `"${operation.key}"` };
     const { tenant, path, body } = operation;
-    const reply = await this.post(tenant, instance, path, body, headers);
+    const reply = await this.post(tenant, instance, { path, body, headers });
     if (reply === undefined) return;
     this.#note(attempt, reply.status, reply.body, headersText(reply));
   }
@@ -64,25 +73,33 @@ export class Caller {
     });
     const tenant = operations[0]?.tenant ?? '';
     const commands = operations.map(entryOf);
-    const reply = await this.post(tenant, instance, '/v1/batches', { commands }, {});
+    const path = '/v1/batches';
+    const reply = await this.post(tenant, instance, { path, body: { commands }, expected: 200 });
     if (reply?.status !== 200) return;
     const { results } = JSON.parse(reply.body) as { results: { status: number; body: unknown }[] };
+    const { onUnwelcome } = this.#options;
+    if (results.length !== operations.length) {
+      const request = `POST ${path} of ${operations.length} commands with ${results.length} results`;
+      onUnwelcome({ ...reply, request, expected: undefined, retryAfter: null });
+    }
     results.forEach(({ status, body }, at) => {
       const attempt = attempts[at];
       // Written by JSON.stringify on the other side: reading and writing it again gives its bytes.
-      if (attempt) this.#note(attempt, status, JSON.stringify(body), undefined);
+      const text = JSON.stringify(body);
+      if (attempt) this.#note(attempt, status, text, undefined);
+      if (status < 400) return;
+      const request = `a command of ${path}`;
+      onUnwelcome({ request, expected: undefined, status, retryAfter: null, body: text });
     });
   }
 
   async post(
     tenant: string,
     instance: number,
-    path: string,
-    body: unknown,
-    headers: Record<string, string>,
+    { path, body, headers, expected }: Posting,
   ): Promise<Reply | undefined> {
     const { random, profile } = this.#options;
-    return this.http.send({
+    const send = {
       port: this.#port(instance),
       method: 'POST',
       path,
@@ -90,12 +107,32 @@ export class Caller {
       body: typeof body === 'string' ? body : JSON.stringify(body),
       timeoutMs: random.pick(timeoutsMs),
       hangUpMs: random.chance(profile.hangUpShare) ? random.between(0, hangUpMsMax) : undefined,
-    });
+    };
+    return this.#send(send, expected);
   }
 
-  get(tenant: string, instance: number, path: string, timeoutMs = 5_000) {
+  /** @param more expected: of a read, 200 by default */
+  get(
+    tenant: string,
+    instance: number,
+    path: string,
+    { timeoutMs = 5_000, expected = 200 } = {},
+  ): Promise<Reply | undefined> {
     const headers = this.#head(tenant);
-    return this.http.send({ port: this.#port(instance), method: 'GET', path, headers, timeoutMs });
+    const send = { port: this.#port(instance), method: 'GET', path, headers, timeoutMs };
+    return this.#send(send, expected);
+  }
+
+  async #send(send: Send, expected: number | undefined): Promise<Reply | undefined> {
+    const reply = await this.http.send(send);
+    if (reply === undefined) return undefined;
+    const { status, headers, body } = reply;
+    if (status >= 400 || (expected ?? status) !== status) {
+      const request = `${send.method} ${send.path}`;
+      const retryAfter = headers['retry-after'];
+      this.#options.onUnwelcome({ request, expected, status, retryAfter, body });
+    }
+    return reply;
   }
 
   put(tenant: string, instance: number, path: string, body: unknown) {

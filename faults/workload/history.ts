@@ -106,6 +106,18 @@ export interface InvalidRequest {
   readonly body: string;
 }
 
+/** A reply that is a refusal or a failure, or not the one that was to be expected. */
+export interface Unwelcome {
+  /** Method and path. */
+  readonly request: string;
+  /** The only right status, unless the service cannot work just now; undefined: refusals may be right. */
+  readonly expected: number | undefined;
+  readonly status: number;
+  /** undefined: without that header; null: a command in a batch, which has none. */
+  readonly retryAfter: string | null | undefined;
+  readonly body: string;
+}
+
 export interface Catalogue {
   readonly warehouses: readonly string[];
   readonly products: readonly string[];
@@ -118,6 +130,7 @@ export interface History {
   readonly operations: Operation[];
   readonly reads: LevelRead[];
   readonly invalid: InvalidRequest[];
+  readonly unwelcome: Unwelcome[];
 }
 
 /** Codes that say nothing about what becomes of the request: send it again with the same key. */

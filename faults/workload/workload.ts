@@ -6,7 +6,7 @@ import { type Command, finalAnswer, type History, type Operation } from './histo
 import { invalidRequests } from './invalid.ts';
 import { catalogueOf, type Profile } from './profile.ts';
 
-export interface WorkloadOptions extends Omit<CallerOptions, 'random'> {
+export interface WorkloadOptions extends Omit<CallerOptions, 'random' | 'onUnwelcome'> {
   readonly seed: number;
 }
 
@@ -31,11 +31,15 @@ export class Workload {
   constructor(options: WorkloadOptions) {
     this.#random = new Random(options.seed);
     this.#profile = options.profile;
-    this.caller = new Caller({ ...options, random: this.#random.fork() });
+    this.caller = new Caller({
+      ...options,
+      random: this.#random.fork(),
+      onUnwelcome: (reply) => this.history.unwelcome.push(reply),
+    });
     const catalogue = catalogueOf(this.#profile);
     this.#source = new CommandSource(this.#random.fork(), this.#profile, catalogue);
     const { tenants } = this.#profile;
-    this.history = { catalogue, tenants, operations: [], reads: [], invalid: [] };
+    this.history = { catalogue, tenants, operations: [], reads: [], invalid: [], unwelcome: [] };
     for (const tenant of tenants) this.#knowledge.set(tenant, new Knowledge());
   }
 
@@ -195,16 +199,17 @@ export class Workload {
   async #dryRun(tenant: string): Promise<void> {
     const { path, body } = requestOf(this.#draw(tenant, 'receipt'), 'dry run');
     const instance = this.#random.between(0, this.caller.instances - 1);
-    await this.caller.post(tenant, instance, `${path}?dryRun=true`, body, {});
+    await this.caller.post(tenant, instance, { path: `${path}?dryRun=true`, body, expected: 200 });
   }
 
   async #invalid(tenant: string): Promise<void> {
     const draw = requestOf(this.#draw(tenant, 'receipt'), 'an invalid request');
-    const { what, expected, body, headers } = this.#random.pick(invalidRequests(draw.body));
+    const { what, ...invalid } = this.#random.pick(invalidRequests(draw.body));
     const instance = this.#random.between(0, this.caller.instances - 1);
-    const reply = await this.caller.post(tenant, instance, draw.path, body, headers);
+    const reply = await this.caller.post(tenant, instance, { path: draw.path, ...invalid });
     if (reply === undefined || reply.status >= 500) return;
-    this.history.invalid.push({ what, expected, status: reply.status, body: reply.body });
+    const { status, body } = reply;
+    this.history.invalid.push({ what, expected: invalid.expected, status, body });
   }
 
   #draw(tenant: string, type: string): Command {
