@@ -3,6 +3,7 @@ import type { Anomaly, CheckName } from './anomaly.ts';
 import { checkClients, fatesOf } from './clients.ts';
 import { checkLedger } from './ledger.ts';
 import { checkReads, Levels, type Lost } from './observations.ts';
+import { checkProbes } from './probes.ts';
 import { checkRefusals } from './refusals.ts';
 import { replay } from './replay.ts';
 import { checkReplies } from './replies.ts';
@@ -32,6 +33,7 @@ export function check(history: History, snapshot: Snapshot, lost: readonly Lost[
   levels.checkOrder(report);
   checkReads(history, levels, lost, report);
   checkRefusals(history, fates, world, levels, report);
+  checkProbes(history.probes, report);
   checkReplies(history.unwelcome, report);
   return anomalies;
 }

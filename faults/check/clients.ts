@@ -2,6 +2,9 @@ import { type Answer, codeOf, type History, isFinal, type Operation } from '../w
 import type { Report } from './anomaly.ts';
 import type { PostingRow, RecordRow, Snapshot } from './snapshot.ts';
 
+/** 24 h, less what a batch takes between its decision and its record. */
+const retentionMsMin = 86_400_000 - 60_000;
+
 /** An operation with what the clients and the database say became of it. */
 export interface Fate {
   readonly operation: Operation;
@@ -44,6 +47,7 @@ export function checkClients(
   for (const fate of fates.values()) {
     checkCount(fate, report);
     checkRepeats(fate, report);
+    checkReplayed(fate, report);
   }
   for (const [name, group] of groups) checkKey(name, group, records.get(name), report);
   for (const name of records.keys()) {
@@ -91,6 +95,21 @@ function checkRepeats({ operation, answers }: Fate, report: Report): void {
   }
 }
 
+/** At most one answer is the first, and from an answer on the key is this request's own. */
+function checkReplayed({ operation, answers }: Fate, report: Report): void {
+  // A 400 may come from before the decision, and then leaves the key free.
+  const decided = answers.filter(({ status }) => status !== 400);
+  const firsts = decided.filter(({ replayed }) => replayed === false);
+  if (firsts.length > 1) {
+    report('repeat', `${operation.id} got ${firsts.length} answers that are said to be the first`);
+  }
+  const answeredAt = decided[0]?.at ?? Infinity;
+  const isLate = operation.attempts.some(
+    ({ sentAt, answer }) => sentAt > answeredAt && answer !== undefined && isReuse(answer),
+  );
+  if (isLate) report('misuse', `${operation.id} was answered, then refused as another request's`);
+}
+
 function checkKey(
   name: string,
   group: readonly Fate[],
@@ -111,5 +130,7 @@ function checkKey(
   if (record === undefined) report('record', `${name} was answered and is not recorded`);
   else if (record.status !== answer.status || record.body !== answer.body) {
     report('record', `${name} was answered ${answer.body} and is recorded as ${record.body}`);
+  } else if (record.keptMs < retentionMsMin) {
+    report('record', `${name} is kept for ${record.keptMs} ms`);
   }
 }

@@ -1,19 +1,39 @@
 import { createHash } from 'node:crypto';
-import type { Answer, Attempt, Command, History, Operation } from '../workload/history.ts';
-import type { LevelRow, MovementRow, PostingRow, RecordRow, ReservationRow } from './snapshot.ts';
+import type {
+  Answer,
+  Attempt,
+  Command,
+  History,
+  LevelRead,
+  Operation,
+} from '../workload/history.ts';
+import type {
+  LevelRow,
+  MovementRow,
+  PostingRow,
+  RecordRow,
+  ReservationLine,
+  ReservationRow,
+} from './snapshot.ts';
 
 /** A snapshot that a test may bend. */
 export interface Bendable {
   postings: PostingRow[];
   movements: Map<string, MovementRow[]>;
   levels: LevelRow[];
-  reservations: ReservationRow[];
+  reservations: BendableReservation[];
   records: RecordRow[];
 }
+
+type BendableReservation = Writable<Omit<ReservationRow, 'lines'>> & {
+  lines: Record<string, Writable<ReservationLine>>;
+};
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const zeros = '0'.repeat(64);
+
+const retentionMs = 86_400_000;
 
 /**
  * A short history in which everything is right, with the database that belongs to it: tests bend one
@@ -28,6 +48,7 @@ export class Example {
     reads: [],
     invalid: [],
     unwelcome: [],
+    probes: [],
   };
   readonly snapshot: Bendable = {
     postings: [],
@@ -44,21 +65,45 @@ export class Example {
     command: Command,
     changes: [product: string, onHand: number, reserved: number][],
   ) {
-    const reservation = command.type === 'reservation' ? this.#id('r') : undefined;
+    const reverses = command.type === 'reversal' ? command.posting : null;
+    const reservation = this.#reservationOf(command);
     const operation = this.operation(command);
-    const posting = this.posting(at + 4, {
-      type: command.type,
-      reference: operation.id,
-      ...(reservation === undefined ? {} : { reservation }),
-    });
+    const { type } = command;
+    const more = { type, reference: operation.id, reservation, reverses };
+    const posting = this.posting(at + 4, more);
+    if (type === 'reservation') this.#reserve(posting);
+    const held = this.reservation(reservation);
+    if (held && 'ttlSeconds' in command) {
+      held.expiresAt = posting.recordedAt + (command.ttlSeconds ?? 0) * 1000;
+    }
     const movements = changes.map(([product, onHand, reserved]) =>
       this.move(posting, product, onHand, reserved),
     );
-    const recordedAt = new Date(posting.recordedAt).toISOString();
-    const inner = { id: posting.id, recordedAt, movements };
-    const body = reservation === undefined ? inner : { id: reservation, posting: inner };
+    const isOfReservation = held !== undefined && type !== 'reversal';
+    const body = isOfReservation
+      ? reservationBody(held, posting, movements)
+      : postingBody(posting, movements);
     const answer = this.answer(operation, at, 201, JSON.stringify(body));
+    const place = isOfReservation ? `reservations/${reservation}` : `postings/${posting.id}`;
+    answer.headers = `/v1/${place} application/json -`;
     return { operation, posting, movements, answer };
+  }
+
+  #reservationOf(command: Command): string | null {
+    if (command.type === 'reservation') return this.#id('r');
+    if ('reservation' in command) return command.reservation;
+    if (command.type !== 'reversal') return null;
+    const original = this.snapshot.postings.find(({ id }) => id === command.posting);
+    return original?.reservation ?? null;
+  }
+
+  #reserve({ tenant, reservation }: PostingRow): void {
+    const row = { tenant, id: reservation ?? '', expiresAt: null, closed: false, lines: {} };
+    this.snapshot.reservations.push(row);
+  }
+
+  reservation(id: string | null): BendableReservation | undefined {
+    return this.snapshot.reservations.find((row) => row.id === id);
   }
 
   /** A command sent at `at` and refused 8 ms later. */
@@ -88,7 +133,7 @@ export class Example {
     operation.attempts.push({ ...this.sent(at), answer });
     const { tenant, key } = operation;
     const known = this.snapshot.records.some((row) => row.key === key);
-    if (!known) this.snapshot.records.push({ tenant, key, status, body });
+    if (!known) this.snapshot.records.push({ tenant, key, status, body, keptMs: retentionMs });
     return answer;
   }
 
@@ -96,7 +141,13 @@ export class Example {
     return { instance: 0, sentAt: at, sentWall: this.start + at };
   }
 
-  read(at: number, sequence: number, onHand: number, reserved: number): void {
+  read(
+    at: number,
+    sequence: number,
+    onHand: number,
+    reserved: number,
+    more: Partial<LevelRead> = {},
+  ): void {
     this.history.reads.push({
       tenant: 'north',
       warehouse: 'W1',
@@ -107,7 +158,10 @@ export class Example {
       wall: this.start + at + 2,
       onHand,
       reserved,
+      available: onHand - reserved,
       sequence,
+      etag: `"${sequence}"`,
+      ...more,
     });
   }
 
@@ -126,7 +180,7 @@ export class Example {
     return posting;
   }
 
-  /** The next movement of a level in W1, chained; the level follows. */
+  /** The next movement of a level in W1, chained; the level and the reservation follow. */
   move(posting: PostingRow, product: string, onHandChange: number, reservedChange: number) {
     const key = `${posting.tenant}|W1|${product}`;
     const movements = this.snapshot.movements.get(key) ?? [];
@@ -150,6 +204,8 @@ export class Example {
     this.snapshot.movements.set(key, [...movements, movement]);
     this.snapshot.levels = this.snapshot.levels.filter((level) => level.product !== product);
     this.snapshot.levels.push({ ...movement });
+    const held = this.reservation(posting.reservation);
+    if (held) moveHeld(held, posting.type, movement);
     return movement as Writable<MovementRow>;
   }
 
@@ -165,4 +221,45 @@ function hashOf(before: string, m: MovementRow): string {
   return createHash('sha256')
     .update([before, ...own, ...rest].join('|'))
     .digest('hex');
+}
+
+function moveHeld(held: BendableReservation, type: string, movement: MovementRow): void {
+  const { product, onHandChange, reservedChange } = movement;
+  const line = held.lines[product] ?? { held: 0, shipped: 0, released: 0, expired: 0 };
+  held.lines[product] = line;
+  line.held += reservedChange;
+  if (type === 'expiry') line.expired -= reservedChange;
+  else if (onHandChange !== 0) line.shipped -= reservedChange;
+  else if (type !== 'reservation') line.released -= reservedChange;
+  held.closed = Object.values(held.lines).every((each) => each.held === 0 && each.expired === 0);
+}
+
+function postingBody(posting: PostingRow, movements: readonly MovementRow[]) {
+  const { tenant: _, reservation, reverses, recordedAt, ...rest } = posting;
+  return {
+    ...rest,
+    ...(reservation === null ? {} : { reservation }),
+    ...(reverses === null ? {} : { reverses }),
+    recordedAt: new Date(recordedAt).toISOString(),
+    movements: movements.map((movement) => {
+      return { ...movement, available: movement.onHand - movement.reserved };
+    }),
+  };
+}
+
+function reservationBody(
+  { id, closed, expiresAt, lines }: BendableReservation,
+  posting: PostingRow,
+  movements: readonly MovementRow[],
+) {
+  return {
+    id,
+    status: closed ? 'closed' : 'active',
+    warehouse: 'W1',
+    expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
+    lines: Object.entries(lines).map(([product, { held, shipped, released, expired }]) => {
+      return { product, quantity: held + shipped + released + expired, shipped, released };
+    }),
+    posting: postingBody(posting, movements),
+  };
 }

@@ -32,6 +32,7 @@ function checkChain(
   let onHand = 0;
   let reserved = 0;
   let hash = genesis;
+  let recordedAt = 0;
   for (const [index, movement] of movements.entries()) {
     onHand += movement.onHandChange;
     reserved += movement.reservedChange;
@@ -49,6 +50,11 @@ function checkChain(
       report('ledger', `${at}: the hash does not cover it and the one before`);
       return;
     }
+    if (movement.recordedAt < recordedAt) {
+      report('clock', `${at}: it is dated before the one before`);
+      return;
+    }
+    recordedAt = movement.recordedAt;
   }
   const stands = `${level.sequence} ${level.onHand} ${level.reserved} ${level.hash}`;
   if (stands !== `${movements.length} ${onHand} ${reserved} ${hash}`) {

@@ -98,7 +98,7 @@ export function checkReads(
 function checkRead(read: LevelRead, levels: Levels, report: Report): void {
   const key = levelKey(read);
   const timeline = levels.timeline(key);
-  const { sequence, onHand, reserved, sentAt, at } = read;
+  const { sequence, onHand, reserved, available, etag, sentAt, at } = read;
   const [floor, ceiling] = [timeline.floor(sentAt), timeline.ceiling(at)];
   if (sequence < floor || sequence > ceiling) {
     report('read', `${key} was read at ${sequence}, when it was between ${floor} and ${ceiling}`);
@@ -108,11 +108,16 @@ function checkRead(read: LevelRead, levels: Levels, report: Report): void {
   const { surely, perhaps } = levels.overdue(key, sequence, read.sentWall, read.wall);
   const isRight =
     onHand === state.onHand &&
+    available === onHand - reserved &&
+    (etag === undefined || etag === `"${sequence}"`) &&
     reserved <= state.reserved - surely &&
     reserved >= state.reserved - perhaps;
   if (!isRight) {
     const right = `${state.onHand}/${state.reserved} less ${surely} to ${perhaps} overdue`;
-    report('read', `${key} was read as ${onHand}/${reserved} at ${sequence}, which had ${right}`);
+    report(
+      'read',
+      `${key} was read as ${onHand}/${reserved}/${available} at ${sequence} (${etag}), which had ${right}`,
+    );
   }
 }
 

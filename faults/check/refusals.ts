@@ -4,7 +4,7 @@ import type { Fate } from './clients.ts';
 import { levelKey } from './levels.ts';
 import { type Levels, refusalOf } from './observations.ts';
 import { clockToleranceMs } from './replay.ts';
-import type { World } from './world.ts';
+import { countOf, type World } from './world.ts';
 
 interface Case {
   readonly fate: Fate;
@@ -46,11 +46,7 @@ const judges: Record<string, Judge> = {
     command.type === 'reversal' && world.reversed.get(command.posting) === body.reversal
       ? undefined
       : `${body.reversal} did not reverse it`,
-  // An extension to an earlier instant, or the reversal of an extension.
-  'validation-failed': ({ command }) =>
-    command.type === 'reservation-extend' || command.type === 'reversal'
-      ? undefined
-      : 'the command is valid',
+  'validation-failed': judgeInvalid,
 };
 
 /** Every refusal was right in some state between its request and its answer. */
@@ -85,19 +81,46 @@ function judgeShort(refused: Case): string | undefined {
   if (lines.length === 0) return 'no line is named';
   for (const line of lines) {
     if (line.available >= line.requested) return `${line.available} are enough for ${line.product}`;
-    const wrong = isOfReservation(refused) ? undefined : judgeLine(refused, line);
+    const asked = askedOf(refused.command, line.product);
+    if (asked !== undefined && asked !== line.requested) {
+      return `${asked} of ${line.product} were asked for, not ${line.requested}`;
+    }
+    const wrong = isOfHeld(refused, line) ? undefined : judgeLine(refused, line);
     if (wrong !== undefined) return wrong;
   }
   return undefined;
 }
 
-/** More than a reservation holds is short too; what it held is not a state of a level. */
-function isOfReservation(refused: Case): boolean {
-  const { type } = refused.command;
-  return type !== 'reservation' && reservationOf(refused) !== undefined;
+/** Units of a product that a command asks for; undefined where that depends on the state. */
+function askedOf(command: Command, product: string): number | undefined {
+  if (command.type === 'count' || !('lines' in command)) return undefined;
+  return command.lines
+    ?.filter((line) => line.product === product)
+    .reduce((sum, line) => sum + ('change' in line ? -line.change : line.quantity), 0);
 }
 
-function judgeLine({ fate, answer, levels }: Case, line: ShortLine): string | undefined {
+/** More than a reservation holds is short too, or than was taken from it: to reverse that. */
+function isOfHeld(refused: Case, { product, available }: ShortLine): boolean {
+  const { command, world } = refused;
+  const held = reservationOf(refused);
+  if (command.type === 'reservation' || held === undefined) return false;
+  let kind = 'held';
+  if (command.type === 'reversal') {
+    const movement = world.movements.get(command.posting)?.find((m) => m.product === product);
+    const { reservedChange = 0, onHandChange = 0 } = movement ?? {};
+    if (reservedChange < 0) kind = countOf(command.type, onHandChange);
+  }
+  return held.seen.get(`${kind} ${product}`)?.has(available) ?? available === 0;
+}
+
+function judgeLine(
+  { fate, command, answer, history, levels }: Case,
+  line: ShortLine,
+): string | undefined {
+  if ('reservation' in command) return `the reservation never had ${line.available}`;
+  if (history.catalogue.backorderProducts.includes(line.product)) {
+    return `${line.product} may be sold below zero`;
+  }
   const { tenant, attempts } = fate.operation;
   const key = levelKey({ tenant, ...line });
   const sent = attempts[0];
@@ -118,7 +141,9 @@ function judgeLine({ fate, answer, levels }: Case, line: ShortLine): string | un
 function judgeChanged({ fate, answer, body, command, levels }: Case): string | undefined {
   const { tenant, attempts } = fate.operation;
   if (command.type !== 'count') return 'it expected nothing';
-  for (const level of body.levels ?? []) {
+  const { levels: changed = [] } = body;
+  if (changed.length === 0) return 'no level is named';
+  for (const level of changed) {
     const key = levelKey({ tenant, ...level });
     const timeline = levels.timeline(key);
     const floor = timeline.floor(attempts[0]?.sentAt ?? 0);
@@ -173,9 +198,22 @@ function judgeExpired(refused: Case): string | undefined {
 function judgeClosed(refused: Case): string | undefined {
   const held = reservationOf(refused);
   if (held === undefined) return 'it names no reservation';
-  if (refused.command.type === 'reversal') return undefined;
   const { emptiedAt = Infinity } = held;
   return emptiedAt > refused.answer.wall + clockToleranceMs
     ? `reservation ${held.id} held units until ${emptiedAt}`
+    : undefined;
+}
+
+/** An extension to no later instant, or the reversal of an extension. */
+function judgeInvalid({ fate, command, world }: Case): string | undefined {
+  if (command.type === 'reversal') {
+    const { type } = world.postings.get(command.posting) ?? {};
+    return type === 'reservation-extend' ? undefined : `a ${type} can be reversed`;
+  }
+  if (command.type !== 'reservation-extend') return 'the command is valid';
+  const latest = world.reservations.get(command.reservation)?.latest ?? 0;
+  const sent = fate.operation.attempts[0]?.sentWall ?? 0;
+  return sent + command.ttlSeconds * 1000 > latest + clockToleranceMs
+    ? `${command.ttlSeconds} s from ${sent} are later than ${latest}`
     : undefined;
 }

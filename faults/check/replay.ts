@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Command, History } from '../workload/history.ts';
 import type { Report } from './anomaly.ts';
+import { checkAnswer } from './answers.ts';
 import type { Fate } from './clients.ts';
 import { levelKey } from './levels.ts';
 import { inOrder } from './ordering.ts';
 import { type Effect, effectOf, Impossible } from './rules.ts';
-import type { MovementRow, PostingRow, Snapshot } from './snapshot.ts';
-import { type Held, World } from './world.ts';
+import type { MovementRow, PostingRow, ReservationRow, Snapshot } from './snapshot.ts';
+import { countOf, type Held, isClosed, unitsHeld, World } from './world.ts';
 
 /** Difference of clocks that is nobody's fault: the database truncates to milliseconds. */
 export const clockToleranceMs = 50;
@@ -32,9 +34,10 @@ export function replay(
     } else {
       checkEffect(world, posting, operation.command, movements, report);
       checkClock(posting, fates.get(operation.id), report);
-      checkAnswer(posting, movements, fates.get(operation.id), report);
     }
     apply(world, posting, operation?.command, movements);
+    const held = world.reservations.get(posting.reservation ?? '');
+    checkAnswer(posting, movements, held, fates.get(operation?.id ?? ''), report);
   }
   checkReservations(world, snapshot, report);
   return world;
@@ -88,9 +91,10 @@ function checkExpiry(
   if (held.expiresAt === null || held.expiresAt > recordedAt) {
     report('clock', `reservation ${held.id} was given back before ${held.expiresAt}`);
   }
-  for (const { product, onHandChange, reservedChange } of movements) {
-    if (onHandChange === 0 && -reservedChange === held.units.get(product)) continue;
-    report('effect', `expiry ${id} gave back ${-reservedChange} of ${product}`);
+  for (const { warehouse, product, onHandChange, reservedChange } of movements) {
+    const isAll = onHandChange === 0 && -reservedChange === held.units.get(product);
+    if (isAll && warehouse === held.warehouse) continue;
+    report('effect', `expiry ${id} gave back ${-reservedChange} of ${product} in ${warehouse}`);
   }
 }
 
@@ -102,33 +106,6 @@ function checkClock({ id, recordedAt }: PostingRow, fate: Fate | undefined, repo
   if (recordedAt < sentAt - clockToleranceMs || recordedAt > answeredAt + clockToleranceMs) {
     report('clock', `posting ${id} is of ${recordedAt}, its request of ${sentAt}–${answeredAt}`);
   }
-}
-
-interface PostingBody {
-  readonly id: string;
-  readonly recordedAt: string;
-  readonly movements: readonly Omit<MovementRow, 'tenant' | 'posting' | 'hash'>[];
-  readonly posting?: PostingBody;
-}
-
-/** The answer says what was posted, no more and no less. */
-function checkAnswer(
-  posting: PostingRow,
-  movements: readonly MovementRow[],
-  fate: Fate | undefined,
-  report: Report,
-): void {
-  const answer = fate?.answers[0];
-  if (answer?.status !== 201) return;
-  const body = JSON.parse(answer.body) as PostingBody;
-  const said = body.posting ?? body;
-  const line = (m: Omit<MovementRow, 'tenant' | 'posting' | 'hash' | 'recordedAt' | 'unitCost'>) =>
-    `${m.warehouse} ${m.product} ${m.sequence} ${m.onHandChange} ${m.reservedChange} ${m.onHand} ${m.reserved}`;
-  const isSame =
-    said.id === posting.id &&
-    Date.parse(said.recordedAt) === posting.recordedAt &&
-    said.movements.map(line).sort().join() === movements.map(line).sort().join();
-  if (!isSame) report('exactly-once', `${posting.reference} was answered ${answer.body}`);
 }
 
 function apply(
@@ -150,12 +127,25 @@ function apply(
   if (command?.type === 'reservation-extend') {
     setExpiry(held, posting.recordedAt + command.ttlSeconds * 1000);
   }
-  for (const { product, reservedChange } of movements) {
-    held.units.set(product, (held.units.get(product) ?? 0) + reservedChange);
-  }
+  for (const movement of movements) applyToHeld(held, posting, movement);
   if (posting.type === 'expiry') held.lapsed = true;
   const isEmpty = [...held.units.values()].every((units) => units === 0);
   if (isEmpty) held.emptiedAt ??= posting.recordedAt;
+}
+
+function applyToHeld(
+  held: Held,
+  { type }: PostingRow,
+  { product, onHandChange, reservedChange }: MovementRow,
+): void {
+  const counts = held.counts.get(product) ?? { shipped: 0, released: 0, expired: 0 };
+  held.counts.set(product, counts);
+  held.units.set(product, unitsHeld(held, product) + reservedChange);
+  if (type !== 'reservation') counts[countOf(type, onHandChange)] -= reservedChange;
+  for (const [kind, units] of Object.entries({ ...counts, held: unitsHeld(held, product) })) {
+    const name = `${kind} ${product}`;
+    held.seen.set(name, (held.seen.get(name) ?? new Set()).add(units));
+  }
 }
 
 function noteLapse(world: World, key: string, before: number, movement: MovementRow): void {
@@ -172,6 +162,8 @@ function made(world: World, posting: PostingRow, command: Command | undefined): 
     tenant: posting.tenant,
     warehouse: isReservation ? command.warehouse : '',
     units: new Map(),
+    counts: new Map(),
+    seen: new Map(),
     expiresAt: null,
     earliest: Infinity,
     latest: Infinity,
@@ -193,19 +185,22 @@ function setExpiry(held: Held, expiresAt: number): void {
 }
 
 function checkReservations(world: World, snapshot: Snapshot, report: Report): void {
-  for (const { id, expiresAt, held: units } of snapshot.reservations) {
-    const held = world.reservations.get(id);
-    if (held === undefined) report('effect', `reservation ${id} was made by nobody`);
-    else if (held.expiresAt !== expiresAt) {
-      report('clock', `reservation ${id} expires at ${expiresAt}, not ${held.expiresAt}`);
-    } else {
-      for (const [product, quantity] of held.units) {
-        if ((units[product] ?? 0) === quantity) continue;
-        report(
-          'effect',
-          `reservation ${id} holds ${units[product]} of ${product}, not ${quantity}`,
-        );
-      }
-    }
+  for (const row of snapshot.reservations) {
+    const held = world.reservations.get(row.id);
+    if (held === undefined) report('effect', `reservation ${row.id} was made by nobody`);
+    else if (held.expiresAt !== row.expiresAt) {
+      report('clock', `reservation ${row.id} expires at ${row.expiresAt}, not ${held.expiresAt}`);
+    } else checkReservation(row, held, report);
+  }
+}
+
+function checkReservation({ id, closed, lines }: ReservationRow, held: Held, report: Report): void {
+  if (closed !== isClosed(held)) report('effect', `reservation ${id} is closed: ${closed}`);
+  for (const [product, { shipped, released, expired }] of held.counts) {
+    const right = { held: unitsHeld(held, product), shipped, released, expired };
+    const is = lines[product];
+    if (isDeepStrictEqual(is, right)) continue;
+    const [text, rightText] = [JSON.stringify(is), JSON.stringify(right)];
+    report('effect', `reservation ${id} is ${text} of ${product}, not ${rightText}`);
   }
 }

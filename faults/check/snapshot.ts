@@ -52,8 +52,16 @@ export interface ReservationRow {
   readonly tenant: string;
   readonly id: string;
   readonly expiresAt: number | null;
-  /** Units still held, by product. */
-  readonly held: Readonly<Record<string, number>>;
+  readonly closed: boolean;
+  /** By product. */
+  readonly lines: Readonly<Record<string, ReservationLine>>;
+}
+
+export interface ReservationLine {
+  readonly held: number;
+  readonly shipped: number;
+  readonly released: number;
+  readonly expired: number;
 }
 
 export interface RecordRow {
@@ -61,6 +69,8 @@ export interface RecordRow {
   readonly key: string;
   readonly status: number;
   readonly body: string;
+  /** From its making to the end of its retention, in ms. */
+  readonly keptMs: number;
 }
 
 const ms = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)::float8`;
@@ -77,12 +87,15 @@ const statements = {
   levels: `SELECT tenant_id AS tenant, warehouse, product, on_hand::float8 AS "onHand",
       reserved::float8, sequence::float8, encode(hash, 'hex') AS hash FROM levels`,
   reservations: `SELECT r.tenant_id AS tenant, r.reservation_id AS id,
-      ${ms('r.expires_at')} AS "expiresAt",
-      (SELECT json_object_agg(product, quantity - shipped - released - expired)
+      ${ms('r.expires_at')} AS "expiresAt", r.closed,
+      (SELECT json_object_agg(product, json_build_object(
+         'held', quantity - shipped - released - expired,
+         'shipped', shipped, 'released', released, 'expired', expired))
        FROM reservation_lines line
-       WHERE line.tenant_id = r.tenant_id AND line.reservation_id = r.reservation_id) AS held
+       WHERE line.tenant_id = r.tenant_id AND line.reservation_id = r.reservation_id) AS lines
     FROM reservations r`,
-  records: `SELECT scope AS tenant, key, status, convert_from(body, 'UTF8') AS body
+  records: `SELECT scope AS tenant, key, status, convert_from(body, 'UTF8') AS body,
+      ${ms('expires_at')} - ${ms('created_at')} AS "keptMs"
     FROM idempotency_records`,
 };
 

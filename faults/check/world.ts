@@ -17,6 +17,19 @@ export interface Lapse {
 
 const start: Standing = { onHand: 0, reserved: 0, sequence: 0 };
 
+/** Units of a reservation's product that are no longer held, by where they went. */
+export interface Counts {
+  shipped: number;
+  released: number;
+  expired: number;
+}
+
+/** Units that leave `reserved` were shipped if they left `onHand` with it, else released or expired. */
+export function countOf(type: string, onHandChange: number): keyof Counts {
+  if (type === 'expiry') return 'expired';
+  return onHandChange === 0 ? 'released' : 'shipped';
+}
+
 /** A reservation as the model has it. */
 export interface Held {
   readonly id: string;
@@ -24,6 +37,9 @@ export interface Held {
   readonly tenant: string;
   /** Units still held, by product. */
   readonly units: Map<string, number>;
+  readonly counts: Map<string, Counts>;
+  /** Every number of its units of a product that there was: `held P1`, `shipped P1` and so on. */
+  readonly seen: Map<string, Set<number>>;
   /** Milliseconds since the epoch; null: never. */
   expiresAt: number | null;
   /** Earliest and latest expiry it ever had; infinite for never. */
@@ -33,6 +49,17 @@ export interface Held {
   lapsed: boolean;
   /** When nothing was held any more, at least once; the database's clock. */
   emptiedAt: number | undefined;
+}
+
+export function unitsHeld(held: Held, product: string): number {
+  return held.units.get(product) ?? 0;
+}
+
+/** All of it was shipped or released. */
+export function isClosed(held: Held): boolean {
+  return [...held.counts].every(
+    ([product, { expired }]) => expired === 0 && unitsHeld(held, product) === 0,
+  );
 }
 
 /** The state of all tenants, as the model has brought it forward. */

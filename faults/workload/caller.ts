@@ -60,7 +60,8 @@ export class Caller {
     const { tenant, path, body } = operation;
     const reply = await this.post(tenant, instance, { path, body, headers });
     if (reply === undefined) return;
-    this.#note(attempt, reply.status, reply.body, headersText(reply));
+    const replayed = reply.headers['idempotent-replayed'] === 'true';
+    this.#note(attempt, { ...reply, headers: headersText(reply), replayed });
   }
 
   /** Several operations of one tenant in one `/v1/batches`. */
@@ -86,7 +87,7 @@ export class Caller {
       const attempt = attempts[at];
       // Written by JSON.stringify on the other side: reading and writing it again gives its bytes.
       const text = JSON.stringify(body);
-      if (attempt) this.#note(attempt, status, text, undefined);
+      if (attempt) this.#note(attempt, { status, body: text, headers: undefined });
       if (status < 400) return;
       const request = `a command of ${path}`;
       onUnwelcome({ request, expected: undefined, status, retryAfter: null, body: text });
@@ -154,8 +155,8 @@ export class Caller {
     return this.#options.ports[instance] as number;
   }
 
-  #note(attempt: Attempt, status: number, body: string, headers: string | undefined): void {
-    attempt.answer = { at: performance.now(), wall: Date.now(), status, body, headers };
+  #note(attempt: Attempt, answer: Omit<Answer, 'at' | 'wall'>): void {
+    attempt.answer = { at: performance.now(), wall: Date.now(), ...answer };
     this.#options.onAnswer(attempt.instance, attempt.answer);
   }
 }

@@ -68,6 +68,8 @@ export interface Answer {
   readonly body: string;
   /** As one text; undefined in a batch, where an entry has none. */
   readonly headers: string | undefined;
+  /** It says that it is a repeat; undefined in a batch. */
+  readonly replayed?: boolean;
 }
 
 /** One request under one key, whatever became of it. */
@@ -95,7 +97,10 @@ export interface LevelRead {
   readonly wall: number;
   readonly onHand: number;
   readonly reserved: number;
+  readonly available: number;
   readonly sequence: number;
+  /** undefined: from a list, which has none. */
+  readonly etag: string | undefined;
 }
 
 /** A request that must be refused before any decision, and what it got. */
@@ -103,6 +108,13 @@ export interface InvalidRequest {
   readonly what: string;
   readonly expected: number;
   readonly status: number;
+  readonly body: string;
+}
+
+/** A look at what became of an operation that was acknowledged before. */
+export interface Probe {
+  readonly operation: Operation;
+  readonly what: 'key' | 'posting' | 'movements' | 'reservation';
   readonly body: string;
 }
 
@@ -131,6 +143,7 @@ export interface History {
   readonly reads: LevelRead[];
   readonly invalid: InvalidRequest[];
   readonly unwelcome: Unwelcome[];
+  readonly probes: Probe[];
 }
 
 /** Codes that say nothing about what becomes of the request: send it again with the same key. */

@@ -20,6 +20,8 @@ export interface Profile {
   readonly misuseShare: number;
   /** Share of settled operations that are sent once more. */
   readonly repeatShare: number;
+  /** Share of acknowledged operations that are looked at afterwards, in every way there is. */
+  readonly probeShare: number;
 }
 
 export const mixedProfile: Profile = {
@@ -49,6 +51,7 @@ export const mixedProfile: Profile = {
   hangUpShare: 0.05,
   misuseShare: 0.03,
   repeatShare: 0.12,
+  probeShare: 0.1,
 };
 
 /** The codes of a run: the same in every tenant, so that a mix-up of tenants finds a victim. */

@@ -4,6 +4,7 @@ import { Caller, type CallerOptions } from './caller.ts';
 import { CommandSource, Knowledge, requestOf } from './commands.ts';
 import { type Command, finalAnswer, type History, type Operation } from './history.ts';
 import { invalidRequests } from './invalid.ts';
+import { probe } from './probe.ts';
 import { catalogueOf, type Profile } from './profile.ts';
 
 export interface WorkloadOptions extends Omit<CallerOptions, 'random' | 'onUnwelcome'> {
@@ -17,6 +18,18 @@ const attemptsMax = 40;
 const abandonShare = 0.02;
 
 const backoffMs = { min: 10, max: 150 };
+
+/** Share of reads that ask for the list of one level. */
+const listShare = 0.3;
+
+interface Level {
+  readonly onHand: number;
+  readonly reserved: number;
+  readonly available: number;
+  readonly sequence: number;
+}
+
+const unmoved: Level = { onHand: 0, reserved: 0, available: 0, sequence: 0 };
 
 /** Clients that work as ours should, and a few that do not, over a cluster that breaks. */
 export class Workload {
@@ -39,7 +52,15 @@ export class Workload {
     const catalogue = catalogueOf(this.#profile);
     this.#source = new CommandSource(this.#random.fork(), this.#profile, catalogue);
     const { tenants } = this.#profile;
-    this.history = { catalogue, tenants, operations: [], reads: [], invalid: [], unwelcome: [] };
+    this.history = {
+      catalogue,
+      tenants,
+      operations: [],
+      reads: [],
+      invalid: [],
+      unwelcome: [],
+      probes: [],
+    };
     for (const tenant of tenants) this.#knowledge.set(tenant, new Knowledge());
   }
 
@@ -146,6 +167,9 @@ export class Workload {
     if (finalAnswer(operation) && this.#random.chance(this.#profile.repeatShare)) {
       await this.caller.attempt(operation);
     }
+    if (finalAnswer(operation)?.status === 201 && this.#random.chance(this.#profile.probeShare)) {
+      await probe(operation, this.#anyInstance(), this.caller, this.history);
+    }
   }
 
   async #perform(operation: Operation, isPatient: () => boolean): Promise<void> {
@@ -183,33 +207,43 @@ export class Workload {
     const product = this.#random.chance(this.#profile.hotShare)
       ? (products[0] as string)
       : this.#random.pick(products);
-    const instance = this.#random.between(0, this.caller.instances - 1);
+    const instance = this.#anyInstance();
     const sent = { sentAt: performance.now(), sentWall: Date.now() };
-    const reply = await this.caller.get(tenant, instance, `/v1/stock/${warehouse}/${product}`);
+    const isList = this.#random.chance(listShare);
+    const path = isList
+      ? `/v1/stock?warehouse=${warehouse}&product=${product}`
+      : `/v1/stock/${warehouse}/${product}`;
+    const reply = await this.caller.get(tenant, instance, path);
     if (reply?.status !== 200) return;
-    const level = JSON.parse(reply.body) as { onHand: number; reserved: number; sequence: number };
-    const { onHand, reserved, sequence } = level;
+    const body = JSON.parse(reply.body) as Level & { items?: readonly Level[] };
+    // One that a list leaves out was never moved.
+    const { onHand, reserved, available, sequence } = isList ? (body.items?.[0] ?? unmoved) : body;
     const at = performance.now();
     const read = { tenant, warehouse, product, ...sent, at, wall: Date.now() };
-    this.history.reads.push({ ...read, onHand, reserved, sequence });
+    const etag = isList ? undefined : String(reply.headers.etag);
+    this.history.reads.push({ ...read, onHand, reserved, available, sequence, etag });
     this.#knowledge.get(tenant)?.levels.set(`${warehouse}|${product}`, { onHand, sequence });
   }
 
   /** Its reference is no operation's: the ledger must not know it. */
   async #dryRun(tenant: string): Promise<void> {
     const { path, body } = requestOf(this.#draw(tenant, 'receipt'), 'dry run');
-    const instance = this.#random.between(0, this.caller.instances - 1);
+    const instance = this.#anyInstance();
     await this.caller.post(tenant, instance, { path: `${path}?dryRun=true`, body, expected: 200 });
   }
 
   async #invalid(tenant: string): Promise<void> {
     const draw = requestOf(this.#draw(tenant, 'receipt'), 'an invalid request');
     const { what, ...invalid } = this.#random.pick(invalidRequests(draw.body));
-    const instance = this.#random.between(0, this.caller.instances - 1);
+    const instance = this.#anyInstance();
     const reply = await this.caller.post(tenant, instance, { path: draw.path, ...invalid });
     if (reply === undefined || reply.status >= 500) return;
     const { status, body } = reply;
     this.history.invalid.push({ what, expected: invalid.expected, status, body });
+  }
+
+  #anyInstance(): number {
+    return this.#random.between(0, this.caller.instances - 1);
   }
 
   #draw(tenant: string, type: string): Command {
