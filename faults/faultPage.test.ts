@@ -13,7 +13,7 @@ const results: Result[] = [
     attempts: 20_000,
     reads: 300,
     outcomes: {},
-    faults: { 'kill-service': { count: 4, recoveryMs: 900 }, delay: { count: 6, recoveryMs: 20 } },
+    faults: { 'kill-service': { count: 4, recoveryMs: 900 }, delay: { count: 6 } },
     anomalies: [],
     settleMs: 250,
     diskReason: 'needs root to mount a small disk',
@@ -37,6 +37,7 @@ test('the page has the totals, each fault, each mutant, and what was not tested 
   assert.match(page, /10 faults in 1 runs, 12 345 operations/);
   assert.match(page, /\| 7 \| 2 \| 1\.3 \| 12 345 \| 20 000 \| 10 \| 0 \| 250 ms \|/);
   assert.match(page, /\| `kill-service` \| .* \| 4 \| 900 ms \|/);
+  assert.match(page, /\| `delay` \| .* \| 6 \| not measured \|/);
   assert.match(page, /\| `clamped-quantity` \| a defect \| by \*effect\* \| 800 operations/);
   assert.match(page, /- A full disk: needs root/);
 });

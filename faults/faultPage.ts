@@ -1,7 +1,7 @@
 import { checks } from './check/anomaly.ts';
 import { allFaultKinds, faultKinds } from './injection/catalogue.ts';
 import { huntMs } from './mutants/hunt.ts';
-import type { FaultRun, MutantRun, Result } from './results.ts';
+import { type FaultRun, type MutantRun, type Result, slowest } from './results.ts';
 
 /** docs/faults.md, from the results of runs. */
 export function faultPage(results: readonly Result[]): string {
@@ -81,9 +81,10 @@ longest time until every request had its final answer. The bound is 60 s.`;
 function faultTable(runs: readonly FaultRun[]): string {
   const rows = allFaultKinds.map((kind) => {
     const of = runs.flatMap(({ faults }) => faults[kind] ?? []);
-    const slowest = Math.max(0, ...of.map(({ recoveryMs }) => recoveryMs));
+    const recoveryMs = slowest(of);
+    const recovery = recoveryMs === undefined ? 'not measured' : `${whole(recoveryMs)} ms`;
     const { what } = faultKinds[kind];
-    return `| \`${kind}\` | ${what} | ${whole(sum(of.map(({ count }) => count)))} | ${whole(slowest)} ms |`;
+    return `| \`${kind}\` | ${what} | ${whole(sum(of.map(({ count }) => count)))} | ${recovery} |`;
   });
   return `## Faults by kind
 
@@ -91,8 +92,9 @@ function faultTable(runs: readonly FaultRun[]): string {
 |---|---|---|---|
 ${rows.join('\n')}
 
-*Recovery*: from the end of the fault to the next answer below 500 from an instance that it could
-touch. Other faults may last on: the slowest are those that ended inside another one.`;
+*Recovery*: from the end of the fault until every instance that it could touch has acknowledged a
+command that was sent after it. Other faults may last on: the slowest are those that ended inside
+another one.`;
 }
 
 function checkTable(): string {

@@ -21,8 +21,8 @@ export interface FaultRun {
 
 export interface Faults {
   readonly count: number;
-  /** Slowest recovery, in ms; 0 when none was measured. */
-  readonly recoveryMs: number;
+  /** Slowest recovery, in ms; undefined when none was measured. */
+  readonly recoveryMs?: number;
 }
 
 export interface MutantRun {
@@ -45,12 +45,9 @@ const msPerMinute = 60_000;
 
 export function faultRunOf(result: RunResult): FaultRun {
   const faults: Partial<Record<FaultKind, Faults>> = {};
-  for (const { kind, recoveryMs = 0 } of result.injected) {
-    const known = faults[kind] ?? { count: 0, recoveryMs: 0 };
-    faults[kind] = {
-      count: known.count + 1,
-      recoveryMs: Math.max(known.recoveryMs, Math.round(recoveryMs)),
-    };
+  for (const [kind, of] of Map.groupBy(result.injected, (each) => each.kind)) {
+    const recoveryMs = slowest(of);
+    faults[kind] = { count: of.length, ...(recoveryMs === undefined ? {} : { recoveryMs }) };
   }
   return {
     kind: 'faults',
@@ -66,6 +63,12 @@ export function faultRunOf(result: RunResult): FaultRun {
     settleMs: Math.round(result.settleMs),
     diskReason: result.diskReason,
   };
+}
+
+/** The longest of the recoveries that were measured; undefined: none was. */
+export function slowest(faults: readonly { readonly recoveryMs?: number }[]): number | undefined {
+  const measured = faults.flatMap(({ recoveryMs }) => recoveryMs ?? []);
+  return measured.length === 0 ? undefined : Math.round(Math.max(...measured));
 }
 
 export function mutantRunOf({ mutant, tookMs, sound, ...rest }: Hunt): MutantRun {

@@ -89,8 +89,8 @@ class Run {
       profile: options.profile,
       ports: cluster.services.map(({ front }) => front.port),
       apiKeys: cluster.tenants,
-      onAnswer: (instance, { at, status }) => {
-        if (status < 500) this.#injector.noteAnswer(instance, at);
+      onAnswer: ({ instance, sentAt }, { at, status }) => {
+        if (status === 201) this.#injector.recoveries.noteAnswer(instance, sentAt, at);
       },
     });
   }
@@ -113,6 +113,7 @@ class Run {
     const { settleWithinMs } = this.#options;
     const tookMs = await this.#workload.settle(settleWithinMs);
     this.#settleMs = Math.max(this.#settleMs, tookMs);
+    this.#injector.recoveries.stop();
     const { history, caller } = this.#workload;
     const open = history.operations.filter((each) => !each.abandoned && !finalAnswer(each));
     for (const { id, attempts } of open.slice(0, 5)) {

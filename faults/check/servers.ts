@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Cluster } from '../supervisor/cluster.ts';
 import type { Caller } from '../workload/caller.ts';
-import { finalAnswer, type History } from '../workload/history.ts';
+import { type Answer, finalAnswer, type History } from '../workload/history.ts';
+import type { Reply } from '../workload/http.ts';
 import type { Report } from './anomaly.ts';
 
 /**
@@ -53,18 +55,42 @@ const askedMax = 30;
 
 /** `GET /v1/idempotency-keys/{key}` says what became of a request, and nothing of one never sent. */
 async function checkKeys(caller: Caller, history: History, report: Report): Promise<void> {
+  const ask = async (tenant: string, key: string, expected: number) => {
+    const path = `/v1/idempotency-keys/${key}`;
+    const reply = await askUntilAnswered(() => caller.get(tenant, 0, path, { expected }));
+    if (reply === undefined) report('liveness', `GET ${path} of ${tenant} is not answered`);
+    return reply;
+  };
   const [first = ''] = history.tenants;
-  const never = '/v1/idempotency-keys/never-sent';
-  const unknown = await caller.get(first, 0, never, { expected: 404 });
-  if (unknown?.status !== 404) report('misuse', `a key never sent is known: ${unknown?.body}`);
+  const unknown = await ask(first, 'never-sent', 404);
+  if ((unknown?.status ?? 404) !== 404)
+    report('misuse', `a key never sent is known: ${unknown?.body}`);
   for (const operation of history.operations.slice(-askedMax)) {
     const answer = finalAnswer(operation);
     // Others leave the key free, or to another request.
     if (answer?.status !== 201) continue;
     const { id, tenant, key } = operation;
-    const reply = await caller.get(tenant, 0, `/v1/idempotency-keys/${key}`);
-    const state = JSON.parse(reply?.body ?? '{}') as { answer?: { body: unknown } };
-    if (JSON.stringify(state.answer?.body) === answer.body) continue;
-    report('record', `${id} was answered ${answer.body}, and its key says ${reply?.body}`);
+    const reply = await ask(tenant, key, 200);
+    if (reply === undefined || saysAnswer(reply, answer)) continue;
+    report('record', `${id} was answered ${answer.body}, and its key says ${reply.body}`);
   }
+}
+
+function saysAnswer({ status, body }: Reply, answer: Answer): boolean {
+  if (status !== 200) return false;
+  const state = JSON.parse(body) as { answer?: { body: unknown } };
+  return JSON.stringify(state.answer?.body) === answer.body;
+}
+
+/** Nothing is broken any more; what is slow to notice gets 5 × (5 s + 200 ms). */
+const triesMax = 5;
+const tryPauseMs = 200;
+
+async function askUntilAnswered(ask: () => Promise<Reply | undefined>): Promise<Reply | undefined> {
+  for (let tries = 0; tries < triesMax; tries++) {
+    const reply = await ask();
+    if (reply !== undefined && reply.status !== 503) return reply;
+    await delay(tryPauseMs);
+  }
+  return undefined;
 }

@@ -65,6 +65,7 @@ export const faultKinds = {
         lastsMs: random.between(0, 600),
         instances: [service.index],
         inject: async () => {
+          if (!service.isReady) return undefined;
           await service.kill();
           return async () => {
             service.start();
@@ -83,6 +84,7 @@ export const faultKinds = {
         lastsMs: pauseMs(random),
         instances: [service.index],
         inject: async () => {
+          if (!service.isReady) return undefined;
           service.pause();
           return () => service.resume();
         },
@@ -100,6 +102,7 @@ export const faultKinds = {
         lastsMs: random.between(500, 4_000),
         instances: [service.index],
         inject: async () => {
+          if (!service.isReady) return undefined;
           service.setClock(shiftMs);
           return () => service.setClock(0);
         },

@@ -2,15 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../random.ts';
 import type { Cluster } from '../supervisor/cluster.ts';
 import { type Fault, type FaultKind, faultKinds } from './catalogue.ts';
+import { type Healed, Recoveries } from './recoveries.ts';
 
 /** One fault that was injected. */
-export interface Injected {
+export interface Injected extends Healed {
   readonly kind: FaultKind;
   readonly target: string;
   readonly at: number;
   healedAt: number;
-  /** From healing to the next answer of an affected instance; undefined: not measured. */
-  recoveryMs?: number;
 }
 
 export interface InjectorOptions {
@@ -33,23 +32,13 @@ const overlapMax = 3;
  */
 export class Injector {
   readonly injected: Injected[] = [];
+  readonly recoveries = new Recoveries();
   readonly #options: InjectorOptions;
   readonly #active = new Map<string, Promise<void>>();
   #failure: Error | undefined;
-  readonly #waiting: { fault: Injected; instances: readonly number[] }[] = [];
 
   constructor(options: InjectorOptions) {
     this.#options = options;
-  }
-
-  /** An instance gave an answer that only a working one can give. */
-  noteAnswer(instance: number, at: number): void {
-    for (let n = this.#waiting.length - 1; n >= 0; n--) {
-      const waiting = this.#waiting[n];
-      if (waiting === undefined || !waiting.instances.includes(instance)) continue;
-      waiting.fault.recoveryMs = at - waiting.fault.healedAt;
-      this.#waiting.splice(n, 1);
-    }
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -83,6 +72,6 @@ export class Injector {
     await delay(fault.lastsMs);
     await heal();
     record.healedAt = performance.now();
-    this.#waiting.push({ fault: record, instances: fault.instances });
+    this.recoveries.wait(record, fault.instances);
   }
 }

@@ -22,6 +22,7 @@ export function linkFault(
     lastsMs: shape === undefined ? 0 : random.between(200, 4_000),
     instances: [service.index],
     inject: async () => {
+      if (link.connected === 0) return undefined;
       if (shape === undefined) link.cut();
       else link.shape(shape);
       return () => {

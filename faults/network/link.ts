@@ -48,6 +48,11 @@ export class Link {
     return link;
   }
 
+  /** Connections on it. */
+  get connected(): number {
+    return this.#connections.size;
+  }
+
   /** @param target undefined: nobody is there, connections are refused */
   aim(target: Target | undefined): void {
     this.#target = target;

@@ -66,6 +66,11 @@ export class ServiceInstance {
     return this.#ready.promise;
   }
 
+  /** It listens. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
   get output(): string {
     return this.#output;
   }

@@ -3,8 +3,8 @@ import type { Answer, Attempt, Operation, Unwelcome } from './history.ts';
 import { HttpClient, type Reply, type Send } from './http.ts';
 import type { Profile } from './profile.ts';
 
-/** Patience with one attempt: some are impatient, none waits longer than the service could work. */
-const timeoutsMs = [400, 2_000, 5_000];
+/** Patience with one attempt: some are impatient, some wait longer than a statement may take. */
+const timeoutsMs = [400, 2_000, 5_000, 15_000];
 
 /** Longest delay of a hang-up: within the usual time of a request. */
 const hangUpMsMax = 40;
@@ -16,7 +16,7 @@ export interface CallerOptions {
   readonly ports: readonly number[];
   readonly apiKeys: ReadonlyMap<string, string>;
   /** Told of each final or other answer, for measuring recovery. */
-  readonly onAnswer: (instance: number, answer: Answer) => void;
+  readonly onAnswer: (attempt: Attempt, answer: Answer) => void;
   readonly onUnwelcome: (reply: Unwelcome) => void;
 }
 
@@ -157,7 +157,7 @@ export class Caller {
 
   #note(attempt: Attempt, answer: Omit<Answer, 'at' | 'wall'>): void {
     attempt.answer = { at: performance.now(), wall: Date.now(), ...answer };
-    this.#options.onAnswer(attempt.instance, attempt.answer);
+    this.#options.onAnswer(attempt, attempt.answer);
   }
 }
 

@@ -109,7 +109,7 @@ export class Workload {
     await Promise.all(
       Array.from({ length: this.#profile.clients }, async () => {
         for (let operation = next(); operation; operation = next()) {
-          await this.#perform(operation, () => performance.now() < deadline);
+          await this.#perform(operation, () => performance.now() < deadline, 0);
         }
       }),
     );
@@ -172,7 +172,12 @@ export class Workload {
     }
   }
 
-  async #perform(operation: Operation, isPatient: () => boolean): Promise<void> {
+  /** @param leaves share of clients that go away after an attempt without an answer */
+  async #perform(
+    operation: Operation,
+    isPatient: () => boolean,
+    leaves = abandonShare,
+  ): Promise<void> {
     while (isPatient()) {
       await this.caller.attempt(operation);
       const answer = finalAnswer(operation);
@@ -181,7 +186,7 @@ export class Workload {
         return;
       }
       const isUnanswered = operation.attempts.at(-1)?.answer === undefined;
-      if (isUnanswered && this.#random.chance(abandonShare)) {
+      if (isUnanswered && this.#random.chance(leaves)) {
         operation.abandoned = true;
         return;
       }
