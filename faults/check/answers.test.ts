@@ -123,7 +123,7 @@ test('an expiry in another warehouse is noticed', () => {
   const posting = example.posting(1_104, { type: 'expiry', reservation });
   const movement = example.move(posting, 'P1', 0, -2);
   assert.deepEqual(namesOf(example), []);
-  movement.warehouse = 'W2';
+  Object.assign(movement, { warehouse: 'W2', sequence: 1 });
   assert.ok(namesOf(example).includes('effect'));
 });
 

@@ -56,11 +56,11 @@ test('a count refused for a level that was as expected is noticed', () => {
   assert.deepEqual(namesOf(example), ['refusal']);
 });
 
-const short = (requested: number, available: number) => {
-  return { lines: [{ warehouse: 'W1', product: 'P1', requested, available }] };
+const short = (requested: number, available: number, product = 'P1') => {
+  return { lines: [{ warehouse: 'W1', product, requested, available }] };
 };
-const ship = (reservation: string, quantity: number): Command => {
-  return { type: 'reservation-ship', reservation, lines: [{ product: 'P1', quantity }] };
+const ship = (reservation: string, quantity: number, product = 'P1'): Command => {
+  return { type: 'reservation-ship', reservation, lines: [{ product, quantity }] };
 };
 
 /** The sound example, in which 1 of the 2 reserved units is shipped at 60 and the rest extended at 70. */
@@ -77,33 +77,51 @@ for (const [what, code, of, more, isRight] of [
   ['more than a reservation holds', 'insufficient-stock', 'ship 3', short(3, 1), true],
   ['what a reservation holds', 'insufficient-stock', 'ship 1', short(1, 0), false],
   ['less than it ever held', 'insufficient-stock', 'ship 9', short(9, 5), false],
+  ['another product', 'insufficient-stock', 'shipP2 4', short(4, 0, 'P2'), true],
+  [
+    'another product, of which it has some',
+    'insufficient-stock',
+    'shipP2 4',
+    short(4, 3, 'P2'),
+    false,
+  ],
+  [
+    'a shipment that was reversed meanwhile',
+    'insufficient-stock',
+    'reversal of ship',
+    short(1, 0),
+    true,
+  ],
   ['twice what was asked for', 'insufficient-stock', 'shipment 8', short(16, 5), false],
   ['an adjustment', 'insufficient-stock', 'adjustment -8', short(8, 3), false],
   ['an adjustment below zero', 'insufficient-stock', 'adjustment -8', short(8, 4), true],
   ['a reversal of what is shipped in part', 'insufficient-stock', 'reversal', short(2, 1), true],
   ['a reversal by a number never held', 'insufficient-stock', 'reversal', short(9, 7), false],
   ['a reversal of what is not closed', 'reservation-closed', 'reversal', {}, false],
-  ['the reversal of an extension', 'validation-failed', 'reversal of extension', {}, true],
+  ['the reversal of an extension', 'validation-failed', 'reversal of extend', {}, true],
   ['the reversal of a reservation', 'validation-failed', 'reversal', {}, false],
   ['an extension to an earlier instant', 'validation-failed', 'extend 1', {}, true],
   ['an extension to a later instant', 'validation-failed', 'extend 9', {}, false],
   ['a change of no level', 'stock-changed', 'count', { levels: [] }, false],
 ] as const) {
   test(`${code} of ${what} is ${isRight ? 'right' : 'noticed'}`, () => {
-    const { example, reservation, reserved, extended } = shippedInPart();
-    const [type, number = ''] = of.split(' ');
+    const { example, reservation, reserved, shipped, extended } = shippedInPart();
+    const [type = '', number = '', reversed] = of.split(' ');
+    const originals: Record<string, string> = {
+      reserve: reserved.posting.id,
+      ship: shipped.posting.id,
+      extend: extended.posting.id,
+    };
     const commands: Record<string, Command> = {
       ship: ship(reservation, Number(number)),
+      shipP2: ship(reservation, Number(number), 'P2'),
       shipment: shipment(Number(number)),
       adjustment: {
         type: 'adjustment',
         warehouse: 'W1',
         lines: [{ product: 'P1', change: Number(number) }],
       },
-      reversal: {
-        type: 'reversal',
-        posting: (number === 'of' ? extended : reserved).posting.id,
-      },
+      reversal: { type: 'reversal', posting: originals[reversed ?? 'reserve'] as string },
       extend: { type: 'reservation-extend', reservation, ttlSeconds: Number(number) },
       count: {
         type: 'count',
@@ -111,7 +129,7 @@ for (const [what, code, of, more, isRight] of [
         lines: [{ product: 'P1', counted: 1, expectedOnHand: 9 }],
       },
     };
-    example.refuse(90, commands[type as string] as Command, 409, { code, ...more });
+    example.refuse(90, commands[type] as Command, 409, { code, ...more });
     assert.deepEqual(namesOf(example), isRight ? [] : ['refusal']);
   });
 }
