@@ -49,7 +49,7 @@ export function checkProbes(probes: readonly Probe[], report: Report): void {
 }
 
 /** An answer is a posting, or a reservation with one. */
-export function postingOf(answer: Record<string, unknown>): Posting {
+function postingOf(answer: Record<string, unknown>): Posting {
   return (answer.posting ?? answer) as Posting;
 }
 

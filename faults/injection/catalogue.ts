@@ -33,25 +33,29 @@ const sides = (side: LinkSide, shape: Parameters<typeof linkFault>[2]) => ({
   draw: (cluster: Cluster, random: Random) => linkFault(cluster, random, shape, side),
 });
 
-function losePrimary(
-  cluster: Cluster,
-  random: Random,
-  recoversMs: number | undefined,
-): Fault | undefined {
-  const { postgres } = cluster;
-  if (!postgres.hasStandby) return undefined;
-  const aloneMs = random.between(50, 1_500);
+/** @param promote makes the standby the primary; false when it could not be just then */
+function promotion(cluster: Cluster, promote: () => Promise<boolean>): Fault | undefined {
+  if (!cluster.postgres.hasStandby) return undefined;
   return {
     thing: 'postgres',
     target: 'primary',
     lastsMs: 0,
     instances: all(cluster),
     inject: async () => {
-      if (!(await postgres.losePrimary(aloneMs, recoversMs))) return undefined;
+      if (!(await promote())) return undefined;
       cluster.aimAtPrimary();
       return () => {};
     },
   };
+}
+
+function losePrimary(
+  cluster: Cluster,
+  random: Random,
+  recoversMs: number | undefined,
+): Fault | undefined {
+  const aloneMs = random.between(50, 1_500);
+  return promotion(cluster, () => cluster.postgres.losePrimary(aloneMs, recoversMs));
 }
 
 export const faultKinds = {
@@ -125,20 +129,7 @@ export const faultKinds = {
   },
   'fail-over': {
     what: 'SIGKILL of the primary, promotion of the synchronous standby',
-    draw: (cluster) => {
-      if (!cluster.postgres.hasStandby) return undefined;
-      return {
-        thing: 'postgres',
-        target: 'primary',
-        lastsMs: 0,
-        instances: all(cluster),
-        inject: async () => {
-          if (!(await cluster.postgres.failOver())) return undefined;
-          cluster.aimAtPrimary();
-          return () => {};
-        },
-      };
-    },
+    draw: (cluster) => promotion(cluster, () => cluster.postgres.failOver()),
   },
   'lose-primary': {
     what: 'the standby cut off while commits come, then SIGKILL of the primary, promotion of the standby',

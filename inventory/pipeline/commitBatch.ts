@@ -92,6 +92,7 @@ export async function commitBatch(
     const work = { ...options, submissions: taken, timer, committing };
     const plan = { tenant, footprint, targets, keys };
     let done = await attempt(work, { ...plan, catalogue: undefined }, place.ahead);
+    // All of them each time: the catalogue is what says which codes are known.
     const missing = 'missing' in done ? done.missing : [];
     for (let made = 0; 'missing' in done; made++) {
       if (made === levelsMadeMax) throw new Error('levels that were just made are missing');

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { heldOnLevel } from './heldUnits.ts';
 import type { Pair } from './lockLevels.ts';
 import { Conditions, type PageOf, rowsOf } from './reads.ts';
 
@@ -17,12 +18,7 @@ export interface LevelRow extends Pair {
 // so it bounds no index scan, and each read would go through all holds of the level.
 export const levelColumns = `
   l.warehouse, l.product, l.on_hand AS "onHand", l.sequence, l.reserved AS "reservedInLedger",
-  l.reserved - coalesce((
-    SELECT sum(line.quantity - line.shipped - line.released - line.expired)
-    FROM reservation_lines line
-    WHERE line.tenant_id = l.tenant_id AND line.warehouse = l.warehouse
-      AND line.product = l.product AND line.expires_at <= statement_timestamp()
-      AND line.shipped + line.released + line.expired < line.quantity), 0)::bigint AS reserved`;
+  l.reserved - ${heldOnLevel('line.expires_at <= statement_timestamp()')}::bigint AS reserved`;
 
 /** Levels by warehouse and product, in the order of their codes. */
 export function findLevels(

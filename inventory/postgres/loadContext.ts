@@ -1,7 +1,8 @@
 import type { OverdueHold } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
+import { heldUnits } from './heldUnits.ts';
 import type { Pair } from './lockLevels.ts';
-import { heldUnits, overdueLines } from './overdueLines.ts';
+import { overdueLines } from './overdueLines.ts';
 import type { Transaction } from './transaction.ts';
 
 /** An answer that was recorded under a key, as the database holds it. */

@@ -14,6 +14,3 @@ export function overdueLines(warehouses: string, products: string, now: string):
         AND expires_at <= ${now} AND shipped + released + expired < quantity
       OFFSET 0) line`;
 }
-
-/** The units of such a line. */
-export const heldUnits = 'line.quantity - line.shipped - line.released - line.expired';

@@ -1,6 +1,7 @@
 import { textArray } from './arrays.ts';
+import { heldUnits } from './heldUnits.ts';
 import type { Pair } from './lockLevels.ts';
-import { heldUnits, overdueLines } from './overdueLines.ts';
+import { overdueLines } from './overdueLines.ts';
 import type { Transaction } from './transaction.ts';
 
 const statement = {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { heldOnLevel } from './heldUnits.ts';
 
 /** One thing that does not add up. */
 export interface LedgerFault {
@@ -113,12 +114,7 @@ const levelsPage = `
         OR l.reserved <> coalesce(m.reserved, 0)
         OR l.hash <> coalesce(m.hash, decode(repeat('00', 32), 'hex'))
         THEN 'level-differs-from-ledger'
-      WHEN l.reserved <> coalesce((
-        SELECT sum(line.quantity - line.shipped - line.released - line.expired)
-        FROM reservation_lines line
-        WHERE line.tenant_id = $1 AND line.warehouse = l.warehouse AND line.product = l.product
-          AND line.shipped + line.released + line.expired < line.quantity), 0)
-        THEN 'reserved-differs-from-reservations'
+      WHEN l.reserved <> ${heldOnLevel()} THEN 'reserved-differs-from-reservations'
       END AS fault
     FROM page l
     LEFT JOIN LATERAL (

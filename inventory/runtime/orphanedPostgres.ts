@@ -53,16 +53,11 @@ export async function awaitOrphan(folder: string, log: (line: string) => void): 
 async function awaitUnseen(folder: string, log: (line: string) => void): Promise<void> {
   if (!isPostgresAlive(folder)) return;
   log('waiting for the PostgreSQL of a service that died, perhaps in another container, to stop');
-  const deadline = Date.now() + ORPHAN_WAIT_MS;
-  while (isPostgresAlive(folder)) {
-    if (Date.now() > deadline) {
-      throw new StartError(
-        `a PostgreSQL of a service that died, perhaps in another container, still runs in ` +
-          `${folder} after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
-      );
-    }
-    await setTimeout(POLL_MS);
-  }
+  if (await hasEnded(() => isPostgresAlive(folder), ORPHAN_WAIT_MS)) return;
+  throw new StartError(
+    `a PostgreSQL of a service that died, perhaps in another container, still runs in ` +
+      `${folder} after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
+  );
 }
 
 /** PostgreSQL works in its data directory; where we may not see that, its command line names it. */
@@ -81,10 +76,12 @@ function requireOurs(cluster: string, pid: number): void {
 }
 
 async function end(cluster: string, pid: number): Promise<void> {
+  // The process is watched, not its file: a killed one leaves that behind.
+  const isRunning = () => runsOn(cluster, pid);
   signal(pid, 'SIGINT');
-  if (await hasEnded(cluster, pid, ORPHAN_PATIENCE_MS)) return;
+  if (await hasEnded(isRunning, ORPHAN_PATIENCE_MS)) return;
   signal(pid, 'SIGQUIT');
-  if (await hasEnded(cluster, pid, ORPHAN_WAIT_MS - ORPHAN_PATIENCE_MS)) return;
+  if (await hasEnded(isRunning, ORPHAN_WAIT_MS - ORPHAN_PATIENCE_MS)) return;
   throw new StartError(
     `a PostgreSQL of a service that died (pid ${pid}) still runs on ${cluster} ` +
       `after ${ORPHAN_WAIT_MS / 1000} s: end it and start again`,
@@ -99,10 +96,9 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** The process is watched, not its file: a killed one leaves that behind. */
-async function hasEnded(cluster: string, pid: number, waitMs: number): Promise<boolean> {
+async function hasEnded(isRunning: () => boolean, waitMs: number): Promise<boolean> {
   const deadline = Date.now() + waitMs;
-  while (runsOn(cluster, pid)) {
+  while (isRunning()) {
     if (Date.now() > deadline) return false;
     await setTimeout(POLL_MS);
   }

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import pg from 'pg';
 import { makeTestFolder } from '../../fixtures/folder.ts';
 import { runScript } from '../../fixtures/script.ts';
@@ -33,14 +33,20 @@ const AS_ROOT_AND_ANOTHER = {
   skip: AS_ROOT.skip || (!othersCanRead(import.meta.filename) && 'needs a readable checkout'),
 };
 
+/** A database with 7 units under a folder that its user cannot enter: it lies elsewhere, behind a link. */
+async function makeLinked(t: TestContext): Promise<{ closed: string; dataDir: string }> {
+  const closed = path.join(makeTestFolder(t), 'closed');
+  mkdirSync(closed, { mode: 0o700 });
+  const dataDir = path.join(closed, '.onhand');
+  await withServer(dataDir, (client) => client.query('CREATE TABLE stock AS SELECT 7 AS units'));
+  return { closed, dataDir };
+}
+
 test(
   'root keeps the database elsewhere when its user cannot enter the directory',
   AS_ROOT,
   async (t) => {
-    const closed = path.join(makeTestFolder(t), 'closed');
-    mkdirSync(closed, { mode: 0o700 });
-    const dataDir = path.join(closed, 'data');
-    await withServer(dataDir, (client) => client.query('CREATE TABLE stock AS SELECT 7 AS units'));
+    const { closed, dataDir } = await makeLinked(t);
     const target = readlinkSync(path.join(dataDir, 'postgres'));
     assert.equal(path.dirname(target), SHARED_FOLDER);
     assert.equal(statSync(target).mode & 0o777, 0o700);
@@ -123,10 +129,7 @@ test(
   'a backup of a linked database is restored where it was, as the manual says',
   AS_ROOT,
   async (t) => {
-    const closed = path.join(makeTestFolder(t), 'closed');
-    mkdirSync(closed, { mode: 0o700 });
-    const dataDir = path.join(closed, '.onhand');
-    await withServer(dataDir, (client) => client.query('CREATE TABLE stock AS SELECT 7 AS units'));
+    const { closed, dataDir } = await makeLinked(t);
     const manual = path.join(import.meta.dirname, '..', '..', 'docs', 'operating.md');
     const section = readFileSync(manual, 'utf8').split('## Back up and verify')[1] ?? '';
     const [commands = ''] = /(?<=```\n)tar.*?(?=```)/s.exec(section) ?? [];
