@@ -48,6 +48,11 @@ test('Redis killed, paused, emptied and restarted under load is never seen by a 
   await redis.flush();
   await traffic.acknowledgedMore(200);
   await traffic.stop();
+  for (const client of clients) {
+    const { text } = await client.get('/metrics');
+    const lost = Number(/^onhand_claims_degraded_total (\d+)$/m.exec(text)?.[1]);
+    assert.ok(lost >= breaks.length, `Redis was lost ${lost} times by the metrics`);
+  }
   assert.deepEqual(Object.keys(tally(traffic.replies)), ['201']);
   assert.equal(traffic.lost, 0);
   t.diagnostic(`slowest answer: ${Math.round(traffic.latencyMsMax)} ms`);

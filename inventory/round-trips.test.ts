@@ -31,7 +31,7 @@ class RoundTrips {
   };
 }
 
-test('a receipt alone takes four round trips: claim, lock, load, write with commit', async (t) => {
+test('a receipt alone takes four round trips, and a release one more: what it names', async (t) => {
   const [database, redis] = await Promise.all([createTestDatabase(t), startTestRedis(t)]);
   const trips = new RoundTrips();
   const postgresProxy = await startProxy(t, targetOf(database.url), trips.taps);
@@ -44,25 +44,32 @@ test('a receipt alone takes four round trips: claim, lock, load, write with comm
   });
   const client = apiClient(service);
   await openStock(client, ['W1'], ['SKU-1']);
-  const receive = (n: number) =>
-    expect(
-      client.post('/v1/receipts', `receive-${n}`, {
-        warehouse: 'W1',
-        lines: [{ product: 'SKU-1', quantity: 1 }],
-      }),
-      201,
-    );
-  // The first ones make the level row, prepare statements and load scripts.
-  for (let n = 0; n < 3; n++) await receive(n);
-  const counts: number[] = [];
-  for (let n = 3; n < 8; n++) {
-    // Claim and lease are given back behind the answer, where nobody waits for it.
-    await waitFor('all answers are delivered', () => trips.isQuiet);
-    const start = trips.completed;
-    await receive(n);
-    counts.push(trips.completed - start);
+  const goods = { warehouse: 'W1', lines: [{ product: 'SKU-1', quantity: 1 }] };
+  const receive = (n: number) => expect(client.post('/v1/receipts', `receive-${n}`, goods), 201);
+  /** Round trips of most of a few commands of a kind. */
+  const usual = async (send: (n: number) => Promise<unknown>) => {
+    // The first ones make the level row, prepare statements and load scripts.
+    for (let n = 0; n < 3; n++) await send(n);
+    const counts: number[] = [];
+    for (let n = 3; n < 8; n++) {
+      // Claim and lease are given back behind the answer, where nobody waits for it.
+      await waitFor('all answers are delivered', () => trips.isQuiet);
+      const start = trips.completed;
+      await send(n);
+      counts.push(trips.completed - start);
+    }
+    // One of them may have had to look up the API key again.
+    return counts.toSorted((a, b) => a - b)[3];
+  };
+  // Claim, lock, load, write with COMMIT.
+  assert.equal(await usual(receive), 4);
+
+  const held: string[] = [];
+  for (let n = 0; n < 8; n++) {
+    const reservation = await expect(client.post('/v1/reservations', `reserve-${n}`, goods), 201);
+    held.push(reservation.id as string);
   }
-  // One of them may have had to look up the API key again.
-  const most = counts.toSorted((a, b) => a - b)[3];
-  assert.equal(most, 4, `counted ${counts}`);
+  const release = (n: number) =>
+    expect(client.post(`/v1/reservations/${held[n]}/release`, `release-${n}`, {}), 201);
+  assert.equal(await usual(release), 5);
 });

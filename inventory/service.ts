@@ -62,7 +62,7 @@ export async function createService(
   const claims =
     redis === undefined
       ? undefined
-      : fallbackTo(redis, await databaseIdentity(database.reads), logger);
+      : fallbackTo(redis, await databaseIdentity(database.reads), { metrics, logger });
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
   const records = new ConfirmedRecords(database);
   const idempotency = createIdempotency({
@@ -73,7 +73,6 @@ export async function createService(
     },
     leaseMs: settings.claimLeaseMs,
     waitMs: settings.idempotencyWaitMs,
-    onClaimError: () => metrics.claimFailed(),
   });
   const locks: Locks = createLocks({
     driver: redis === undefined ? memoryDriver() : redisDriver(redis),
@@ -146,11 +145,17 @@ export async function createService(
   };
 }
 
-function fallbackTo(redis: RedisClient, identity: string, logger: Logger): FallbackClaims {
+function fallbackTo(
+  redis: RedisClient,
+  identity: string,
+  { metrics, logger }: { metrics: Metrics; logger: Logger },
+): FallbackClaims {
   const prefix = `idempotency:${identity}`;
   return fallbackClaims(redisClaims(redis, { prefix }), memoryClaims(), {
-    onDegraded: (error) =>
-      logger.warn({ err: error }, 'Redis does not answer: claims are kept in memory'),
+    onDegraded: (error) => {
+      metrics.claimsDegraded();
+      logger.warn({ err: error }, 'Redis does not answer: claims are kept in memory');
+    },
     onRecovered: () => logger.info('Redis answers again'),
   });
 }

@@ -18,7 +18,7 @@ export class Metrics {
   readonly #batchCommands: Histogram;
   readonly #batchStages: Histogram;
   readonly #batchFailures: Counter;
-  readonly #claims: Counter;
+  readonly #claimsDegraded: Counter;
   readonly #lockWait: Histogram;
   readonly #lockMisses: Counter;
   /** By type, then by code. Plain numbers, which the counter takes over when it is scraped. */
@@ -67,9 +67,9 @@ export class Metrics {
         }
       },
     });
-    this.#claims = new Counter({
-      name: 'onhand_idempotency_claim_failures_total',
-      help: 'Claims that Redis did not answer.',
+    this.#claimsDegraded = new Counter({
+      name: 'onhand_claims_degraded_total',
+      help: 'Times that Redis stopped answering and claims went to memory.',
       registers,
     });
     this.#lockWait = new Histogram({
@@ -120,14 +120,14 @@ export class Metrics {
     else counts.first += 1;
   }
 
-  claimFailed(): void {
-    this.#claims.inc();
+  claimsDegraded(): void {
+    this.#claimsDegraded.inc();
   }
 
   get observer(): PipelineObserver {
     return {
       batchCommitted: ({ commands, stagesMs }) => {
-        this.#batchCommands.observe(commands);
+        if (commands > 0) this.#batchCommands.observe(commands);
         for (const [stage, ms] of Object.entries(stagesMs)) {
           this.#batchStages.labels(stage).observe(ms / 1000);
         }

@@ -41,7 +41,8 @@ const reservationsStatement = {
 
 /**
  * What the postings and reservations that a batch names stand for, as far as it never changes: it
- * tells which rows to lock, so it is read before the locks.
+ * tells which rows to lock, so it is read before the locks. One round trip for reservations, one more
+ * where postings are named, whose reservations are not known before.
  */
 export async function findTargets(
   pool: pg.Pool,
@@ -49,20 +50,32 @@ export async function findTargets(
   postingIds: readonly string[],
   reservationIds: readonly string[],
 ): Promise<Targets> {
-  const found = await pool.query<TargetPosting>({
-    ...postingsStatement,
-    values: [tenant, textArray(postingIds)],
-  });
-  const postings = new Map(found.rows.map((posting) => [posting.id, posting]));
+  const found = postingIds.length === 0 ? [] : await findPostings(pool, tenant, postingIds);
+  const postings = new Map(found.map((posting) => [posting.id, posting]));
   const named = new Set(reservationIds);
-  for (const { reservation } of found.rows) if (reservation !== null) named.add(reservation);
-  const lines = await pool.query<Pair & { reservation: string }>({
-    ...reservationsStatement,
-    values: [tenant, textArray([...named])],
-  });
+  for (const { reservation } of found) if (reservation !== null) named.add(reservation);
+  const lines = named.size === 0 ? [] : await findLines(pool, tenant, [...named]);
   const reservations = new Map<string, Pair[]>([...named].map((id) => [id, []]));
-  for (const { reservation, warehouse, product } of lines.rows) {
+  for (const { reservation, warehouse, product } of lines) {
     reservations.get(reservation)?.push({ warehouse, product });
   }
   return { postings, reservations };
+}
+
+async function findPostings(
+  pool: pg.Pool,
+  tenant: string,
+  ids: readonly string[],
+): Promise<TargetPosting[]> {
+  const values = [tenant, textArray(ids)];
+  return (await pool.query<TargetPosting>({ ...postingsStatement, values })).rows;
+}
+
+async function findLines(
+  pool: pg.Pool,
+  tenant: string,
+  reservations: readonly string[],
+): Promise<(Pair & { reservation: string })[]> {
+  const values = [tenant, textArray(reservations)];
+  return (await pool.query({ ...reservationsStatement, values })).rows;
 }
