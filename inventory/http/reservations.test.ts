@@ -255,7 +255,11 @@ test('reservations are listed by status, all pages, none twice', async () => {
   const { writer } = await stocked('P');
   const gone = await expired(writer);
   const ids: string[] = [];
-  for (let i = 0; i < 5; i++) ids.push((await reserve(writer, 1)).body.id);
+  for (let i = 0; i < 5; i++) {
+    // Some hold until they are shipped, and some for a while.
+    const more = i % 4 === 0 ? { ttlSeconds: 600 } : {};
+    ids.push((await reserve(writer, 1, more)).body.id);
+  }
   await writer.did(`/v1/reservations/${ids[1]}/ship`);
   await writer.did(`/v1/reservations/${ids[3]}/release`);
   const list = async (status: string) => {

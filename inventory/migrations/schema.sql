@@ -140,6 +140,7 @@ CREATE TABLE reservations (
   CONSTRAINT reservations_pkey PRIMARY KEY (tenant_id, reservation_id)
 );
 CREATE INDEX reservations_open ON public.reservations USING btree (tenant_id, reservation_id) WHERE (NOT closed);
+CREATE INDEX reservations_running ON public.reservations USING btree (tenant_id, expires_at, reservation_id) WHERE (NOT closed);
 
 CREATE TABLE schema_migrations (
   version integer NOT NULL,

@@ -23,11 +23,6 @@ const select = `
   FROM reservations r
   WHERE r.tenant_id = $1`;
 
-const CONDITION: Record<ReservationStatus, string> = {
-  closed: 'r.closed',
-  active: 'NOT r.closed AND (r.expires_at IS NULL OR r.expires_at > statement_timestamp())',
-  expired: 'NOT r.closed AND r.expires_at <= statement_timestamp()',
-};
 
 export async function findReservation(
   pool: pg.Pool,
@@ -47,9 +42,33 @@ export function findReservations(
   page: PageOf<string>,
 ): Promise<ReservationRow[]> {
   const where = new Conditions(tenant);
-  if (filter.status !== undefined) where.add(CONDITION[filter.status]);
-  if (page.after !== undefined) where.add(`r.reservation_id > ${where.parameter(page.after)}`);
-  const text = `${select}${where.text}
-    ORDER BY r.reservation_id LIMIT ${where.parameter(page.limit)}`;
+  const limit = where.parameter(page.limit);
+  const after =
+    page.after === undefined ? 'true' : `reservation_id > ${where.parameter(page.after)}`;
+  if (filter.status === 'active') where.add(`r.reservation_id = ANY (${activeIds(after, limit)})`);
+  else where.add(after);
+  if (filter.status === 'closed') where.add('r.closed');
+  if (filter.status === 'expired') {
+    where.add('NOT r.closed AND r.expires_at <= statement_timestamp()');
+  }
+  const text = `${select}${where.text} ORDER BY r.reservation_id LIMIT ${limit}`;
   return rowsOf<Row>(pool, text, where.values);
+}
+
+/**
+ * SQL of the ids of a page of active reservations: of those without an expiry, and of those that still
+ * run. In the order of their ids, most that are open and passed by have expired long ago. OFFSET 0 keeps
+ * the second to its range of the index by expiry.
+ */
+function activeIds(after: string, limit: string): string {
+  return `ARRAY(
+    (SELECT reservation_id FROM reservations
+     WHERE tenant_id = $1 AND NOT closed AND expires_at IS NULL AND ${after}
+     ORDER BY reservation_id LIMIT ${limit})
+    UNION ALL
+    (SELECT reservation_id
+     FROM (SELECT reservation_id FROM reservations
+           WHERE tenant_id = $1 AND NOT closed AND expires_at > statement_timestamp() AND ${after}
+           OFFSET 0) running
+     ORDER BY reservation_id LIMIT ${limit}))`;
 }

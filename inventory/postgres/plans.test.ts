@@ -16,7 +16,7 @@ import { type Database, openDatabase } from './database.ts';
 import { findLevels } from './findLevels.ts';
 import { findPostings } from './findPostings.ts';
 import { findRecord } from './findRecord.ts';
-import { findReservation } from './findReservations.ts';
+import { findReservation, findReservations } from './findReservations.ts';
 import { LevelReader } from './levelReader.ts';
 import { verifyLedger } from './verifyLedger.ts';
 
@@ -92,15 +92,18 @@ async function insertLines(session: pg.Client, count: number, { shipped }: { shi
   await session.query('ANALYZE reservation_lines');
 }
 
-/** How many lines `read` takes from the table, in sessions of its own. */
-async function linesRead(
+/** How many rows `read` takes from a table, in sessions of its own. */
+async function rowsRead(
   { session, database }: PipelineRig,
+  table: 'reservations' | 'reservation_lines',
   read: (reads: pg.Pool) => Promise<unknown>,
 ): Promise<number> {
   const fetched = async () => {
-    const { rows } = await session.query<{ count: number }>(`
-      SELECT (seq_tup_read + idx_tup_fetch)::int AS count FROM pg_stat_user_tables
-      WHERE relname = 'reservation_lines'`);
+    const { rows } = await session.query<{ count: number }>(
+      `SELECT (seq_tup_read + idx_tup_fetch)::int AS count FROM pg_stat_user_tables
+       WHERE relname = $1`,
+      [table],
+    );
     return rows[0]?.count as number;
   };
   await session.query('SELECT pg_stat_force_next_flush()');
@@ -125,7 +128,7 @@ test('a proof reads the lines that hold units, not all there ever were', async (
       ['reserved-differs-from-reservations'],
     );
   };
-  assert.equal(await linesRead(rig, prove), 2);
+  assert.equal(await rowsRead(rig, 'reservation_lines', prove), 2);
 });
 
 test('a level is read without the holds on it that still run', async (t) => {
@@ -140,5 +143,27 @@ test('a level is read without the holds on it that still run', async (t) => {
       1,
     );
   };
-  assert.equal(await linesRead(rig, read), 0);
+  assert.equal(await rowsRead(rig, 'reservation_lines', read), 0);
+});
+
+test('active reservations are listed without those that have expired', async (t) => {
+  const rig = await pipelineRig(t);
+  const insert = (count: number, expiresAt: string) =>
+    rig.session.query(
+      `INSERT INTO reservations
+         (tenant_id, reservation_id, posting_id, warehouse, expires_at, recorded_at)
+       SELECT $1, gen_random_uuid(), gen_random_uuid(), 'W1', ${expiresAt}, now()
+       FROM generate_series(1, $2::integer)`,
+      [tenant, count],
+    );
+  await insert(2000, `now() - interval '1 hour'`);
+  await insert(3, `now() + interval '1 hour'`);
+  await insert(3, 'NULL');
+  await rig.session.query('ANALYZE reservations');
+  const list = async (reads: pg.Pool) => {
+    const page = { after: undefined, limit: 10 };
+    assert.equal((await findReservations(reads, tenant, { status: 'active' }, page)).length, 6);
+  };
+  const read = await rowsRead(rig, 'reservations', list);
+  assert.ok(read <= 12, `${read} rows were read`);
 });
