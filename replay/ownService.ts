@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
+import { startOptions } from '../fixtures/startOptions.ts';
 
 /** A service that this run started. */
 export interface OwnService {
@@ -57,18 +58,22 @@ const LEASH = `data:text/javascript,${encodeURIComponent(
 export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnService> {
   const isTemporary = !env.ONHAND_DATA_DIR?.trim();
   const dataDir = isTemporary ? makeDataDir() : path.resolve(env.ONHAND_DATA_DIR ?? '');
-  const child = spawn(process.execPath, ['--import', LEASH, ...startArguments()], {
-    cwd: ROOT,
-    env: {
-      ONHAND_IDEMPOTENCY_RETENTION_HOURS: retentionHours,
-      LOG_LEVEL: 'warn',
-      ...env,
-      PORT: '0',
-      ONHAND_DATA_DIR: dataDir,
+  const child = spawn(
+    process.execPath,
+    ['--import', LEASH, ...startOptions(), 'inventory/main.ts'],
+    {
+      cwd: ROOT,
+      env: {
+        ONHAND_IDEMPOTENCY_RETENTION_HOURS: retentionHours,
+        LOG_LEVEL: 'warn',
+        ...env,
+        PORT: '0',
+        ONHAND_DATA_DIR: dataDir,
+      },
+      // A group of its own: Ctrl-C is for this run, which stops the service when it is done with it.
+      detached: true,
     },
-    // A group of its own: Ctrl-C is for this run, which stops the service when it is done with it.
-    detached: true,
-  });
+  );
   const reason = keepReason(child);
   const exited = new Promise<string>((resolve) =>
     child.once('close', (code, signal) => {
@@ -91,13 +96,6 @@ export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnServic
     await stop(true);
     throw error;
   }
-}
-
-/** Of Node in the start script: what bounds the memory there must bound it here. */
-function startArguments(): string[] {
-  const { scripts } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-  const words = (scripts.start as string).split(' ');
-  return words.slice(words.indexOf('node') + 1);
 }
 
 /** PostgreSQL may run as another user, who only has to pass through. */

@@ -3,6 +3,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { json } from 'node:stream/consumers';
 import pg from 'pg';
+import { startOptions } from '../../fixtures/startOptions.ts';
 import { sha256 } from '../../inventory/http/authentication.ts';
 import { productCode, replayed, tenantName, world } from '../load/load.ts';
 import type { RedisServer } from '../rig.ts';
@@ -16,9 +17,9 @@ export const openingUnits = 1_000_000_000;
 
 const apiKey = `${world.secret}demo`;
 
-/** Starts inventory/main.ts with its default settings. @param redis none = claims in memory */
+/** Starts inventory/main.ts as `npm start` does, with its default settings. @param redis none = claims in memory */
 export function startOnhand(databaseUrl: string, redis?: RedisServer): Promise<Server> {
-  return startServer(MAIN, {
+  const env = {
     PORT: '0',
     LOG_LEVEL: 'error',
     ONHAND_API_KEY: apiKey,
@@ -26,7 +27,8 @@ export function startOnhand(databaseUrl: string, redis?: RedisServer): Promise<S
     // With an empty PATH it finds no Redis to run as a child.
     PATH: '',
     ...(redis === undefined ? {} : { REDIS_URL: redis.url }),
-  });
+  };
+  return startServer(MAIN, env, startOptions());
 }
 
 /** Catalogue, tenants and keys through SQL, for there are tens of thousands. */

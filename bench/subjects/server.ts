@@ -19,10 +19,15 @@ const outputCharsMax = 4_000;
 
 /**
  * Runs a file that prints `listening on <url>` when it does, with this environment and no other.
+ * @param options for Node
  * @throws with what it wrote when it ends or stays silent instead
  */
-export async function startServer(file: string, env: Record<string, string>): Promise<Server> {
-  const child = spawn(process.execPath, [...LEASH, file], {
+export async function startServer(
+  file: string,
+  env: Record<string, string>,
+  options: readonly string[] = [],
+): Promise<Server> {
+  const child = spawn(process.execPath, [...LEASH, ...options, file], {
     env: { NODE_ENV: 'production', ...env },
   });
   const exited = new Promise<'exited'>((resolve) => child.once('close', () => resolve('exited')));

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { startOptions } from '../../fixtures/startOptions.ts';
 import { Link } from '../network/link.ts';
 
 /** Short, so that a pause of seconds is past every lease. */
@@ -108,7 +109,7 @@ export class ServiceInstance {
   #spawn(): void {
     const preload = path.join(import.meta.dirname, 'preload.ts');
     const main = path.join(this.#options.tree, 'inventory', 'main.ts');
-    const child = spawn(process.execPath, ['--import', preload, main], {
+    const child = spawn(process.execPath, [...startOptions(), '--import', preload, main], {
       cwd: this.#options.tree,
       env: {
         PATH: process.env.PATH,

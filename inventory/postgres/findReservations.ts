@@ -23,7 +23,6 @@ const select = `
   FROM reservations r
   WHERE r.tenant_id = $1`;
 
-
 export async function findReservation(
   pool: pg.Pool,
   tenant: string,

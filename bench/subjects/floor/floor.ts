@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { startOptions } from '../../../fixtures/startOptions.ts';
 import { productCode, world } from '../../load/load.ts';
 import type { RedisServer } from '../../rig.ts';
 import { checkLevels } from '../checkLevels.ts';
@@ -20,10 +21,8 @@ export function seedFloor(databaseUrl: string): Promise<unknown> {
 }
 
 export function startFloor(databaseUrl: string, redis: RedisServer): Promise<Server> {
-  return startServer(path.join(import.meta.dirname, 'server.ts'), {
-    DATABASE_URL: databaseUrl,
-    REDIS_URL: redis.url,
-  });
+  const env = { DATABASE_URL: databaseUrl, REDIS_URL: redis.url };
+  return startServer(path.join(import.meta.dirname, 'server.ts'), env, startOptions());
 }
 
 export function checkFloor(databaseUrl: string): Promise<Checked> {
