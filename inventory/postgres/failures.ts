@@ -1,12 +1,13 @@
 import pg from 'pg';
+import { UnconfirmedError } from './confirmed.ts';
 
 /**
  * What an error of PostgreSQL, or of the way to it, means for the batch that met it.
  *
  * - `transient`: nothing was written and the same batch may succeed at once: a serialization
  *   failure, a deadlock, a lock wait that ended, or a unique key that another writer took first.
- * - `unreachable`: the database, or the connection to it, is gone, full or stopping. If a COMMIT had
- *   been sent, its outcome is unknown.
+ * - `unreachable`: the database, the connection to it or a standby is gone, full or stopping. If a
+ *   COMMIT had been sent, its outcome is unknown.
  * - `refused`: the database refuses this content; the same batch would fail again.
  *
  * Codes: PostgreSQL manual, Appendix A.
@@ -36,6 +37,7 @@ const UNREACHABLE = new Set([
 ]);
 
 export function failureOf(error: unknown): Failure {
+  if (error instanceof UnconfirmedError) return 'unreachable';
   const code = sqlState(error);
   // An error that is neither the server's nor the connection's says that this code is wrong.
   if (code === undefined) return isConnectionError(error) ? 'unreachable' : 'refused';

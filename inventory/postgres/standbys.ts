@@ -2,6 +2,7 @@ import type { IdempotencyRecord } from '@onhand/idempotency';
 import DataLoader from 'dataloader';
 import type pg from 'pg';
 import { textArray } from './arrays.ts';
+import { confirmed } from './confirmed.ts';
 import { findRecord, foundOf, recordColumns } from './findRecord.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -39,7 +40,7 @@ interface Asked {
 }
 
 /** Records of one statement, so that the answers of one are not felt by others. */
-const recordsMax = 100;
+const recordsMax = 1_000;
 
 /**
  * Finds records to answer from. Where there are synchronous standbys, once they have them.
@@ -53,6 +54,8 @@ export class ConfirmedRecords {
   readonly #reads: pg.Pool;
   readonly #confirmed: DataLoader<Asked, IdempotencyRecord | undefined>;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The statement that was sent last. */
+  #sent: Promise<unknown> = Promise.resolve();
 
   constructor({ lookups, reads }: { readonly lookups: pg.Pool; readonly reads: pg.Pool }) {
     this.#lookups = lookups;
@@ -60,7 +63,12 @@ export class ConfirmedRecords {
     this.#confirmed = new DataLoader((asked) => this.#wait(asked), {
       cache: false,
       maxBatchSize: recordsMax,
-      batchScheduleFn: (send) => void this.#turn.then(send),
+      batchScheduleFn: (send) => {
+        this.#turn = this.#turn.then(() => {
+          send();
+          return this.#sent;
+        });
+      },
     });
   }
 
@@ -72,8 +80,7 @@ export class ConfirmedRecords {
 
   #wait(asked: readonly Asked[]): Promise<(IdempotencyRecord | undefined)[]> {
     const found = this.#read(asked);
-    // Behind all that are on their way.
-    this.#turn = Promise.allSettled([this.#turn, found]);
+    this.#sent = found.catch(() => {});
     return found;
   }
 
@@ -82,8 +89,17 @@ export class ConfirmedRecords {
       textArray(asked.map((each) => each.tenant)),
       textArray(asked.map((each) => each.key)),
     ];
-    const { rows } = await this.#reads.query({ ...confirmedStatement, values });
-    const records = new Map(rows.map((row) => [Number(row.place), foundOf(row).record]));
-    return asked.map((_, at) => records.get(at + 1));
+    const client = await this.#reads.connect();
+    let failure: Error | undefined;
+    try {
+      const { rows } = await confirmed(client, client.query({ ...confirmedStatement, values }));
+      const records = new Map(rows.map((row) => [Number(row.place), foundOf(row).record]));
+      return asked.map((_, at) => records.get(at + 1));
+    } catch (error) {
+      failure = error as Error;
+      throw error;
+    } finally {
+      client.release(failure);
+    }
   }
 }

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { confirmed } from './confirmed.ts';
 import { isReadOnly } from './failures.ts';
 import {
   type BoundStatement,
@@ -104,25 +105,25 @@ export class Transaction {
   /**
    * Commits behind the writes that `issue` issues; they and the COMMIT share one round trip.
    * @param sent called when all of them are on their way; it must not throw
-   * @throws the first error among them; nothing was written, unless the connection broke: then the
-   *   outcome is unknown
+   * @throws the first error among them; nothing was written, unless the connection broke, or the wait
+   *   for standbys was cancelled: then the outcome is unknown
    */
   async commit(issue: () => readonly Promise<unknown>[], sent = () => {}): Promise<void> {
-    const [committed, writes] = this.#inOneWrite(() => {
+    const [commit, writes] = this.#inOneWrite(() => {
       const issued = this.pipelined(issue);
       return [this.#client.query('COMMIT'), issued] as const;
     });
     this.#state = 'ending';
     try {
-      const answered = Promise.all([...writes, committed]);
+      const answered = confirmed(this.#client, Promise.all([...writes, commit]));
       // Not unhandled, should `sent` throw.
       answered.catch(() => {});
       sent();
       await answered;
-      const { command } = await committed;
+      const { command } = await commit;
       if (command !== 'COMMIT') throw new Error(`COMMIT was answered with ${command}`);
     } finally {
-      await this.#end(committed);
+      await this.#end(commit);
     }
   }
 
