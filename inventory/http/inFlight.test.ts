@@ -90,6 +90,32 @@ test('a key in flight is told as in-flight without an answer, then as completed'
   assert.equal(after_.body.status, 'completed');
 });
 
+test('a key is in flight elsewhere also when Redis has forgotten its claim', async (t) => {
+  const tenant = await held(t);
+  const other = tenant.writer.at(await api.another(t, {}));
+  const first = other.post('/v1/receipts', body, 'k');
+  const session = await api.session(t);
+  await waitFor('its batch waits for the level', async () => {
+    const { rows } = await session.query(
+      `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    return rows.length === 1;
+  });
+  await api.redis.flush();
+  const { body: known } = await tenant.reader.get('/v1/idempotency-keys/k');
+  assert.partialDeepStrictEqual(known, { status: 'in-flight' });
+  await tenant.release();
+  assert.equal((await first).status, 201);
+  const { body: done } = await tenant.reader.get('/v1/idempotency-keys/k');
+  assert.partialDeepStrictEqual(done, { status: 'completed' });
+});
+
+test('a key that nobody uses is not found, however many ask at once', async () => {
+  const { reader } = await api.tenant();
+  const asked = Array.from({ length: 20 }, () => reader.get('/v1/idempotency-keys/unused'));
+  for (const reply of await Promise.all(asked)) assertProblem(reply, 'not-found');
+});
+
 test('a key of one tenant in flight does not hold up the same key of another', async (t) => {
   const [one, two] = [await held(t), await api.tenant()];
   await stock(two.writer, 'P');

@@ -36,7 +36,7 @@ export function addKeyRoutes(app: FastifyInstance, idempotency: Idempotency): vo
     async ({ params: { key }, principal }) => {
       const state = KEY.test(key) ? await idempotency.state(principal.tenant, key) : undefined;
       if (state === undefined) {
-        throw new ApiError('not-found', 'No request with this key took effect.');
+        throw new ApiError('not-found', 'No request with this key has taken effect so far.');
       }
       if (state === 'in-flight') return { key, status: state };
       const { status, headers, body } = state.completed.answer;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
 import { sqlState } from './failures.ts';
@@ -8,10 +9,18 @@ const writerWaitMs = 1;
 
 const lockNotAvailable = '55P03';
 
+/** Pauses before a key whose record cannot be tried is tried again: another look-up may try it. */
+const triesMs = [5, 20, 100];
+
+/** How long batches that are under way are waited for; they take some 10 ms. */
+const batchesWaitMs = 1_000;
+const batchesPollMs = 10;
+
 /**
  * What became of a key, for who must know whether its request had an effect: also `pending`, where a
- * transaction that has not ended has written its record. One may be open for long after its caller was
- * told that the outcome is unknown: its COMMIT may wait for a standby, or its connection be lost.
+ * transaction that has not ended has written its record, or may. One may be open for long after its
+ * caller was told that the outcome is unknown: its COMMIT may wait for a standby or a lock, or its
+ * connection be lost. A command that waits in the queue of another instance is not seen.
  */
 export async function lookUpRecord(
   pool: pg.Pool,
@@ -21,10 +30,38 @@ export async function lookUpRecord(
 ): Promise<IdempotencyRecord | 'pending' | undefined> {
   const found = await records.find(tenant, key);
   if (found !== undefined) return found;
-  const state = await tryKey(pool, tenant, key);
+  let state = await tryKey(pool, tenant, key);
+  for (const waitMs of triesMs) {
+    if (state !== 'pending') break;
+    await delay(waitMs);
+    state = await tryKey(pool, tenant, key);
+  }
+  if (state === 'pending') return 'pending';
+  // A batch writes its records last, so one that holds or awaits its rows by now may have the key.
+  if (state === 'free' && !(await endOfBatches(pool))) return 'pending';
   // Committed in between, or outlived its retention.
-  if (state === 'recorded') return records.find(tenant, key);
-  return state === 'pending' ? 'pending' : undefined;
+  return records.find(tenant, key);
+}
+
+/** @returns whether the batches that are under way now have ended in time */
+async function endOfBatches(pool: pg.Pool): Promise<boolean> {
+  const until = performance.now() + batchesWaitMs;
+  let left = await batchesUnderWay(pool);
+  while (left.size > 0 && performance.now() < until) {
+    await delay(batchesPollMs);
+    left = left.intersection(await batchesUnderWay(pool));
+  }
+  return left.size === 0;
+}
+
+/** The transactions that have locked rows of a batch, or wait for them, by their virtual ids. */
+async function batchesUnderWay(pool: pg.Pool): Promise<Set<string>> {
+  const { rows } = await pool.query<{ id: string }>(`
+    SELECT virtualtransaction AS id FROM pg_locks
+    WHERE locktype = 'relation' AND mode IN ('RowShareLock', 'RowExclusiveLock')
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND relation IN ('levels'::regclass, 'reservations'::regclass)`);
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** Records the key and takes it back: an insertion waits for whoever has inserted the same. */
