@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { waitFor } from '@onhand/fixtures';
 import Fastify from 'fastify';
 import { addAuthentication, type Principal, sha256 } from './authentication.ts';
 
@@ -54,4 +56,59 @@ test('requests of a key that is being looked up wait for that look-up', async (t
   assert.equal(lookUps, 3);
   found.resolve({ tenant: 'demo', role: 'reader', name: 'ci' });
   assert.deepEqual(await Promise.all(waiting), [200, 200, 200]);
+});
+
+test('a key that is revoked while the body is on its way is refused', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const principal: Principal = { tenant: 'demo', role: 'writer', name: 'ci' };
+  const asked = Promise.withResolvers<void>();
+  let isRevoked = false;
+  const app = Fastify();
+  t.after(() => app.close());
+  addAuthentication(app, async () => {
+    asked.resolve();
+    return isRevoked ? undefined : principal;
+  });
+  app.post('/', { config: { role: 'writer' } }, async () => 'ok');
+  app.setErrorHandler((_error, _request, reply) => reply.code(401).send());
+  const payload = new PassThrough();
+  const headers = { authorization: 'Bearer a-key', 'content-type': 'application/json' };
+  const reply = app.inject({ method: 'POST', url: '/', headers, payload });
+  await asked.promise;
+  isRevoked = true;
+  now = 5_000;
+  payload.end('{}');
+  assert.equal((await reply).statusCode, 401);
+});
+
+test('a look-up that is late admits nobody who came long after it was sent', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const answers: PromiseWithResolvers<Principal | undefined>[] = [];
+  const app = Fastify();
+  t.after(() => app.close());
+  addAuthentication(app, () => {
+    const answer = Promise.withResolvers<Principal | undefined>();
+    answers.push(answer);
+    return answer.promise;
+  });
+  app.get('/', { config: { role: 'reader' } }, async () => 'ok');
+  app.setErrorHandler((_error, _request, reply) => reply.code(401).send());
+  const request = async () => {
+    const headers = { authorization: 'Bearer a-key' };
+    return (await app.inject({ url: '/', headers })).statusCode;
+  };
+  const looksUp = (count: number) =>
+    waitFor(`it was asked for ${count} times`, () => answers.length === count);
+  const early = request();
+  await looksUp(1);
+  now = 5_000;
+  const late = request();
+  await looksUp(2);
+  answers[1]?.resolve(undefined);
+  assert.equal(await late, 401);
+  now = 0;
+  answers[0]?.resolve({ tenant: 'demo', role: 'reader', name: 'ci' });
+  assert.equal(await early, 200);
 });

@@ -17,6 +17,8 @@ export type FindPrincipal = (secretSha256: string) => Promise<Principal | undefi
 declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal;
+    /** When the key of the request has to be looked up again, in `performance.now()` milliseconds. */
+    principalUntil: number;
   }
   interface FastifyContextConfig {
     /** The least role that may call the route; absent: no API key needed. */
@@ -41,52 +43,68 @@ const BEARER = /^Bearer +([\x21-\x7e]{1,512})$/i;
  * routes.
  */
 export function addAuthentication(app: FastifyInstance, findPrincipal: FindPrincipal): void {
-  const trusted = new Map<string, { principal: Principal; until: number }>();
+  const trusted = new Map<string, Trusted>();
   /** Look-ups on their way: all requests of a key wait for one. */
-  const asked = new Map<string, Promise<Principal | undefined>>();
+  const asked = new Map<string, LookUp>();
   app.decorateRequest('principal', null as never);
+  app.decorateRequest('principalUntil', 0);
   app.addHook('onRoute', (route) => {
     const role = route.config?.role;
     if (role !== undefined) {
-      route.onRequest = [...[route.onRequest ?? []].flat(), authenticate(role)];
+      const hook = authenticate(role);
+      route.onRequest = [...[route.onRequest ?? []].flat(), hook];
+      // Once more with the body there: it may arrive when the key has long been revoked.
+      route.preValidation = [hook, ...[route.preValidation ?? []].flat()];
     }
   });
 
   function authenticate(role: Role): onRequestHookHandler {
     return (request, _reply, done) => {
+      // Before the question: the answer says what was true then, however late it comes.
+      const askedAt = performance.now();
+      if (request.principalUntil > askedAt) return done();
       const secretSha256 = secretOf(request);
       if (secretSha256 === undefined) return done(unauthenticated());
       const known = trusted.get(secretSha256);
-      // Before the question: the answer says what was true then, however late it comes.
-      const askedAt = performance.now();
-      if (known !== undefined && known.until > askedAt) {
-        return done(admit(request, known.principal, role));
-      }
+      if (known !== undefined && known.until > askedAt) return done(admit(request, known, role));
       lookUp(secretSha256, askedAt).then(
-        (principal) => {
-          done(principal === undefined ? unauthenticated() : admit(request, principal, role));
-        },
+        (found) => done(found === undefined ? unauthenticated() : admit(request, found, role)),
         (error: Error) => done(error),
       );
     };
   }
 
-  function lookUp(secretSha256: string, askedAt: number): Promise<Principal | undefined> {
+  function lookUp(secretSha256: string, askedAt: number): Promise<Trusted | undefined> {
     const known = asked.get(secretSha256);
-    if (known !== undefined) return known;
+    // What one finds that was asked long ago may not be so any more.
+    if (known !== undefined && known.askedAt + trustMs > askedAt) return known.found;
     trusted.delete(secretSha256);
-    const found = find(secretSha256, askedAt).finally(() => asked.delete(secretSha256));
-    asked.set(secretSha256, found);
+    const found = find(secretSha256, askedAt).finally(() => {
+      if (asked.get(secretSha256)?.found === found) asked.delete(secretSha256);
+    });
+    asked.set(secretSha256, { askedAt, found });
     return found;
   }
 
-  async function find(secretSha256: string, askedAt: number): Promise<Principal | undefined> {
+  async function find(secretSha256: string, askedAt: number): Promise<Trusted | undefined> {
     const principal = await findPrincipal(secretSha256);
     if (principal === undefined) return undefined;
     if (trusted.size >= trustedMax) trusted.clear();
-    trusted.set(secretSha256, { principal, until: askedAt + trustMs });
-    return principal;
+    const found = { principal, until: askedAt + trustMs };
+    trusted.set(secretSha256, found);
+    return found;
   }
+}
+
+/** A key that was found, and until when it is not looked up again. */
+interface Trusted {
+  readonly principal: Principal;
+  readonly until: number;
+}
+
+interface LookUp {
+  readonly askedAt: number;
+  readonly found: Promise<Trusted | undefined>;
 }
 
 function secretOf(request: FastifyRequest): string | undefined {
@@ -99,7 +117,11 @@ export function sha256(secret: string): string {
   return hash('sha256', secret, 'hex');
 }
 
-function admit(request: FastifyRequest, principal: Principal, role: Role): Error | undefined {
+function admit(
+  request: FastifyRequest,
+  { principal, until }: Trusted,
+  role: Role,
+): Error | undefined {
   if (RANK[principal.role] < RANK[role]) {
     return new ApiError(
       'forbidden',
@@ -107,6 +129,7 @@ function admit(request: FastifyRequest, principal: Principal, role: Role): Error
     );
   }
   request.principal = principal;
+  request.principalUntil = until;
   return undefined;
 }
 

@@ -47,21 +47,22 @@ export async function lookUpRecord(
 async function endOfBatches(pool: pg.Pool): Promise<boolean> {
   const until = performance.now() + batchesWaitMs;
   let left = await batchesUnderWay(pool);
-  while (left.size > 0 && performance.now() < until) {
+  while (left.length > 0 && performance.now() < until) {
     await delay(batchesPollMs);
-    left = left.intersection(await batchesUnderWay(pool));
+    const now = new Set(await batchesUnderWay(pool));
+    left = left.filter((batch) => now.has(batch));
   }
-  return left.size === 0;
+  return left.length === 0;
 }
 
 /** The transactions that have locked rows of a batch, or wait for them, by their virtual ids. */
-async function batchesUnderWay(pool: pg.Pool): Promise<Set<string>> {
+async function batchesUnderWay(pool: pg.Pool): Promise<string[]> {
   const { rows } = await pool.query<{ id: string }>(`
     SELECT virtualtransaction AS id FROM pg_locks
     WHERE locktype = 'relation' AND mode IN ('RowShareLock', 'RowExclusiveLock')
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND relation IN ('levels'::regclass, 'reservations'::regclass)`);
-  return new Set(rows.map(({ id }) => id));
+  return rows.map(({ id }) => id);
 }
 
 /** Records the key and takes it back: an insertion waits for whoever has inserted the same. */
