@@ -178,6 +178,21 @@ test('a duplicate is told that the request is in flight once it waited long enou
   await first;
 });
 
+test('a duplicate elsewhere waits its time, also when its look-up hangs', async () => {
+  const hung = gate<undefined>();
+  const [one, two] = [
+    await redisLayer(),
+    await redisLayer({ waitMs: 30, records: { find: () => hung.promise } }),
+  ];
+  const once = request();
+  const open = gate<RunResult>();
+  const { first } = await begin(one.layer, once, open.promise);
+  await assert.rejects(two.layer.execute(once, never), RequestInFlight);
+  hung.resolve(undefined);
+  open.resolve({ record: record('one'), replayed: false });
+  await first;
+});
+
 test('an answer that is not recorded leaves the key free, also for those who waited', async () => {
   const [one, two] = [await redisLayer(), await redisLayer()];
   const once = request();

@@ -33,7 +33,7 @@ export interface ElsewhereWait {
 export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRecord | undefined> {
   const { claims, flight, leaseMs, deadline } = wait;
   const { claim } = flight;
-  const found = await lookUp(wait, wait.first.fingerprint);
+  const found = await boundedLookUp(wait, wait.first.fingerprint);
   if (found) return found;
   const bell = new Bell();
   const stop = await claims.watch(claim.scope, claim.key, () => bell.ring()).catch(() => undefined);
@@ -45,18 +45,38 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
       });
       if (held.state === 'claimed') return undefined;
       if (held.state === 'completed') return sameRequest(held.record, claim);
-      const left = deadline - performance.now();
-      const record = await lookUp(wait, held.fingerprint).catch((error: unknown) => {
-        // A look-up that fails says nothing about the request, which may still be answered.
-        if (left <= 0 || error instanceof KeyReused) throw error;
-      });
+      const record = await boundedLookUp(wait, held.fingerprint);
       if (record) return record;
+      const left = deadline - performance.now();
       if (left <= 0) throw new RequestInFlight(retryAfterSeconds(held.leaseMs));
       const poll = pollMsMax * (0.5 + Math.random() / 2);
       await bell.wait(Math.min(left, poll, held.leaseMs + 1));
     }
   } finally {
     stop?.();
+  }
+}
+
+/**
+ * Looks no longer than until the deadline, and where that has passed no longer than a pause: who waits
+ * is told that the request is in flight, also by a database that is slow. A look-up that fails before it
+ * says nothing about the request, which may still be answered.
+ */
+async function boundedLookUp(
+  wait: ElsewhereWait,
+  heldFingerprint: string,
+): Promise<IdempotencyRecord | undefined> {
+  const left = wait.deadline - performance.now();
+  const found = lookUp(wait, heldFingerprint).catch((error: unknown) => {
+    if (left <= 0 || error instanceof KeyReused) throw error;
+    return undefined;
+  });
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => resolve(), Math.max(left, pollMsMax));
+  try {
+    return (await Promise.race([found, late])) ?? undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -292,3 +292,32 @@ test('a probe looks at the scope whose claims could not be settled', async (t) =
   await store.settle?.(claims);
   assert.equal((await probed.promise).scope, 'ill');
 });
+
+test('a secondary that fails is heard of by the caller, whom the primary keeps waiting', async (t) => {
+  let isGone = true;
+  const claim = claimOf(newKey());
+  const released = Promise.withResolvers<boolean>();
+  const slow = Object.assign(memoryClaims(), {
+    // A probe releases a key of its own.
+    release: ({ key }: Claim) => (key === claim.key ? released.promise : Promise.resolve(true)),
+  });
+  const primary = failing(slow, () => isGone);
+  const secondary = Object.assign(memoryClaims(), {
+    release: async () => assert.fail('the second is gone as well'),
+  });
+  const claims = fallbackClaims(primary, secondary, { probeMs: 1 });
+  t.after(() => claims.close());
+  await claims.claim(claim, leaseMs);
+  isGone = false;
+  while (claims.degraded) await setImmediate();
+  const unheard: unknown[] = [];
+  const note = (error: unknown) => unheard.push(error);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  const rejected = assert.rejects(claims.release(claim), /the second is gone/);
+  // Node says what nobody heard of behind the microtasks of a turn.
+  await setImmediate();
+  released.resolve(false);
+  await rejected;
+  assert.deepEqual(unheard, []);
+});

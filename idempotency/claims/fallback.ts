@@ -147,9 +147,12 @@ class Fallback implements FallbackClaims {
     change: (store: ClaimStore) => Promise<boolean>,
   ): Promise<boolean> {
     const granted = this.secondaryOwners.size > 0 && this.secondaryOwners.delete(claim.owner);
-    const second = granted ? change(this.secondary) : false;
-    const first = await this.onPrimary(claim.scope, change, false);
-    return (await second) || first;
+    // Both at once: a failure of one that nobody awaits yet would end the process.
+    const [second, first] = await Promise.all([
+      granted ? change(this.secondary) : false,
+      this.onPrimary(claim.scope, change, false),
+    ]);
+    return second || first;
   }
 
   /** Rejects when the primary cannot tell: the claims may be held or lost. */
