@@ -20,6 +20,7 @@ test('a file in place of the pipe gives way to it', (t) => {
   const folder = makeTestFolder(t);
   const file = path.join(folder, 'postgres.alive');
   writeFileSync(file, '');
+  assert.equal(isPostgresAlive(folder), false);
   closeSync(open(folder));
   assert.ok(lstatSync(file).isFIFO());
 });

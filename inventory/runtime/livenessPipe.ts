@@ -15,12 +15,15 @@ const NAME = 'postgres.alive';
 
 /** Readers of another system, through a network file system, are not seen. */
 export function isPostgresAlive(folder: string): boolean {
+  const file = path.join(folder, NAME);
+  // No pipe yet, or what a backup has made of it: nobody has that open.
+  if (!isPipe(file)) return false;
   try {
-    closeSync(openSync(path.join(folder, NAME), constants.O_WRONLY | constants.O_NONBLOCK));
+    closeSync(openSync(file, constants.O_WRONLY | constants.O_NONBLOCK));
     return true;
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
-    // No reader, or no pipe yet.
+    // No reader, or removed in between.
     if (['ENXIO', 'ENOENT'].includes(code)) return false;
     throw error;
   }
@@ -35,11 +38,15 @@ export function openLivenessPipe({
   account,
 }: Pick<PostgresHome, 'folder' | 'account'>): number {
   const file = path.join(folder, NAME);
-  if (!lstatSync(file, { throwIfNoEntry: false })?.isFIFO()) {
+  if (!isPipe(file)) {
     rmSync(file, { force: true });
     makePipe(file, account);
   }
   return openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+}
+
+function isPipe(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false })?.isFIFO() === true;
 }
 
 function makePipe(file: string, account: PostgresHome['account']): void {
