@@ -17,7 +17,7 @@ export const catalogue = {
     status: 400,
     title: 'The request is not valid',
     explanation:
-      'The body, a parameter or a header breaks a rule of the API description. `errors` names each fault by its JSON path. Nothing was done; correct the request. A fault that only the stock tells (a product counted twice, an expiry that is over) is the answer of its key, so send the correction under a new one.',
+      'The body, a parameter or a header breaks a rule of the API description. `errors` names each fault by its JSON path. Nothing was done; correct the request. A fault that only the stock can tell (an expiry that is already over) is recorded under its key: send the correction under a new one. After any other, the key is still free.',
     retryable: false,
   },
   'idempotency-key-missing': {
@@ -44,7 +44,7 @@ export const catalogue = {
     status: 403,
     title: 'The role of the API key does not allow this',
     explanation:
-      'Readers read, writers also post and register, admins also verify the ledger and release locks.',
+      'Readers read, writers also post and register, admins also verify the ledger and list and release locks.',
     retryable: false,
   },
   'unknown-warehouse': {

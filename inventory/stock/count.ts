@@ -29,7 +29,10 @@ export function decideCount(stock: Stock, command: CountCommand, context: Contex
   return { posted: true, posting: postingOf(stock, context, command, command, changes) };
 }
 
-/** Two counts of one product contradict each other or say the same twice. */
+/**
+ * Two counts of one product contradict each other or say the same twice. HTTP refuses this earlier,
+ * before the key is claimed; the check here is for other callers.
+ */
 function repeatedProducts(lines: readonly CountLine[]): FieldError[] {
   const seen = new Set<string>();
   const errors: FieldError[] = [];

@@ -39,6 +39,7 @@ export function decideTransfer(stock: Stock, command: TransferCommand, context: 
   const { from, to } = command;
   const unknown = refuseUnknown(stock, [from, to], command.lines);
   if (unknown) return unknown;
+  // HTTP refuses this earlier, before the key is claimed; this is for other callers.
   if (from === to) {
     const detail = 'A transfer needs two different warehouses';
     return refuse({ code: 'validation-failed', errors: [{ path: '$.to', detail }] });
