@@ -96,7 +96,8 @@ export async function commitBatch(
     const missing = 'missing' in done ? done.missing : [];
     for (let made = 0; 'missing' in done; made++) {
       if (made === levelsMadeMax) throw new Error('levels that were just made are missing');
-      // Rows are made in a transaction of their own, before any lock; then once more from the start.
+      // That attempt was rolled back, so nothing is locked while the rows are made, in a transaction of
+      // their own. Then once more from the start.
       const catalogue = await makeLevels(database, tenant, missing);
       done = await attempt(work, { ...plan, catalogue });
     }
