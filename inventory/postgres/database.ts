@@ -6,9 +6,11 @@ import { connectionOf } from './roundTrip.ts';
  * The connections of one service process.
  *
  * `writes` runs pipelined transactions, one batch on one connection at a time. `lookups` runs single
- * statements by key that commands wait for: API keys, recorded answers. `reads` answers lists, proofs
- * and dry runs, which may take as long as a statement may, and writes the entries of the catalogue. They are
- * separate so that a burst of reads cannot take the connections that commands need.
+ * statements by key that commands wait for: API keys, recorded answers. `reads` is for all else: lists,
+ * proofs and dry runs, which may take as long as a statement may; entries of the catalogue, the purge,
+ * the record of a lock that was taken away, `npm run api-keys`; and, where there are synchronous
+ * standbys, repeats, which wait for them. They are separate so that a burst of reads cannot take the
+ * connections that new commands need.
  */
 export interface Database {
   readonly writes: pg.Pool;
