@@ -34,6 +34,17 @@ test('an arrow the other way is named with its file', (t) => {
   ]);
 });
 
+test('what starts the service may take all of it, and none of the tools', (t) => {
+  const checkout = checkoutWith(t, {
+    'inventory/main.ts': `import { app } from './http/app.ts';\nimport { run } from '../bench/run.ts';\n`,
+    'inventory/http/app.ts': `import { ApiError } from '../errors.ts';\nimport { go } from '../main.ts';\n`,
+  });
+  assert.deepEqual(checkImports(checkout), [
+    'inventory/http/app.ts: inventory/http may not import ../main.ts',
+    'inventory/main.ts: inventory may not import ../bench/run.ts',
+  ]);
+});
+
 test('the pure domain may take nothing from npm, and of Node only the hash', (t) => {
   const checkout = checkoutWith(t, {
     'inventory/stock/chain.ts': `import { hash } from 'node:crypto';\nimport fs from 'node:fs';\n`,

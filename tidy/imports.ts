@@ -4,7 +4,8 @@ import { root } from './generated.ts';
 
 /**
  * Which rooms a room may import from. Arrows run one way: http → pipeline → postgres → stock, and
- * the packages know nothing of the service. A room that is not named may import anything.
+ * the packages know nothing of the service. `inventory` is what starts the service and may take all
+ * of it. A room that is not named may import anything, and nothing that is named imports it.
  */
 const ALLOWED: Record<string, readonly string[]> = {
   'inventory/stock': ['inventory/stock'],
@@ -27,6 +28,16 @@ const ALLOWED: Record<string, readonly string[]> = {
     'lock',
   ],
   'inventory/runtime': ['inventory/runtime'],
+  inventory: [
+    'inventory',
+    'inventory/http',
+    'inventory/pipeline',
+    'inventory/postgres',
+    'inventory/stock',
+    'inventory/runtime',
+    'idempotency',
+    'lock',
+  ],
   idempotency: ['idempotency'],
   lock: ['lock'],
   conformance: ['conformance'],
@@ -58,22 +69,22 @@ function faultsOf(room: string, file: string, source: string): string[] {
     const specifier = (match[1] ?? match[2]) as string;
     const target = targetOf(file, specifier);
     const allowed = target === undefined ? PACKAGES[room] : ALLOWED[room];
-    if (allowed === undefined || allowed.includes(target ?? specifier)) return [];
+    const names = target === undefined ? [specifier] : [target, roomOf(target)];
+    if (allowed === undefined || names.some((name) => name && allowed.includes(name))) return [];
     return [`${file}: ${room} may not import ${specifier}`];
   });
 }
 
-/** The room that a specifier leads to; undefined for Node's and npm's own. */
+/** The file, or the package, that a specifier leads to; undefined for Node's and npm's own. */
 function targetOf(file: string, specifier: string): string | undefined {
   if (specifier.startsWith('@onhand/')) return specifier.split('/')[1];
   if (!specifier.startsWith('.')) return undefined;
-  const target = path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier));
-  return roomOf(target) ?? target;
+  return path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier));
 }
 
-/** The longest named room that holds a file. */
+/** The longest named room that holds a file, or is the package. */
 function roomOf(file: string): string | undefined {
   return Object.keys(ALLOWED)
-    .filter((room) => file.startsWith(`${room}/`))
+    .filter((room) => `${file}/`.startsWith(`${room}/`))
     .sort((a, b) => b.length - a.length)[0];
 }
