@@ -29,7 +29,10 @@ export class PairLocks {
     this.#options = options;
   }
 
-  /** Waits `waitMs` at most. @returns undefined when the batch is to go on without; never rejects */
+  /**
+   * Waits `waitMs` and twice the `commandTimeoutMs` of the locks at most, as {@link Locks.acquire} does.
+   * @returns undefined when the batch is to go on without; never rejects
+   */
   async hold(tenant: string, pairs: readonly Pair[]): Promise<Lease | undefined> {
     const { locks, isUsable, leaseMs, waitMs, observer } = this.#options;
     if (pairs.length === 0 || !isUsable() || this.#isPassing(tenant)) return undefined;
