@@ -62,7 +62,7 @@ function checkChain(
   }
 }
 
-/** The text that a hash covers, as docs/architecture.md has it. */
+/** The text that a hash covers, as docs/architecture.md has it under Data. */
 function chained(before: string, m: MovementRow): string {
   const fields = [
     before,
