@@ -36,6 +36,7 @@ test('the page has the totals, each fault, each mutant, and what was not tested 
   const page = faultPage(results);
   assert.match(page, /10 faults in 1 runs, 12 345 operations/);
   assert.match(page, /\| 7 \| 2 \| 1\.3 \| 12 345 \| 20 000 \| 10 \| 0 \| 250 ms \|/);
+  assert.match(page, /--seeds 7 --record FILE/);
   assert.match(page, /\| `kill-service` \| .* \| 4 \| 900 ms \|/);
   assert.match(page, /\| `delay` \| .* \| 6 \| not measured \|/);
   assert.match(page, /\| `clamped-quantity` \| a defect \| by \*effect\* \| 800 operations/);

@@ -43,7 +43,7 @@ compares what the clients saw with what the database holds.
 npm run faults -- --minutes 3 --seed 1                       # repeat one
 npm run faults -- --faults kill-service,fail-over --seed 2   # only these
 npm run faults -- --mutants                                  # can the check fail?
-npm run faults -- --minutes 3 --seeds 1,2,3,4,5,6 --record FILE && npm run faults -- --page FILE
+npm run faults -- --minutes 3 --seeds ${runs.map(({ seed }) => seed).join()} --record FILE && npm run faults -- --page FILE
 \`\`\`
 
 A seed repeats every choice of clients and faults; the scheduling of processes it cannot repeat. A run
@@ -125,8 +125,8 @@ ${rows.join('\n')}
 
 The operations are those until the check that noticed; a check comes after every ten seconds of load.
 Claims and locks in Redis carry no correctness, so a defect in them alone changes nothing that a
-client could notice: \`claim-without-owner\` and \`lost-fencing\` are seeded together with the removal
-of what stands behind them.`;
+client could notice: \`claim-without-owner\`, \`retry-without-looking\` and \`lost-fencing\` are seeded
+together with the removal of what stands behind them.`;
 }
 
 function notTested(runs: readonly FaultRun[]): string {

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts';
+import { noLookUp } from './noLookUp.ts';
 import { duplicates } from './profiles.ts';
-import { noLookUp } from './trustTheClaim.ts';
 
 export const claimWithoutOwner: Mutant = {
   name: 'claim-without-owner',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts';
+import { noLookUp } from './noLookUp.ts';
 import { crowded } from './profiles.ts';
-import { noLookUp } from './trustTheClaim.ts';
 
 /** The connection breaks between COMMIT and its reply; the batch is run again as if it were new. */
 export const retryWithoutLooking: Mutant = {
