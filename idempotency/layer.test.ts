@@ -319,6 +319,7 @@ test('a duplicate waits once for its time, first here and then elsewhere', async
   const duplicate = layer.execute(once, never);
   await client.del(`idempotency:{t1}:${once.key}`);
   await claims.claim({ ...once, owner: 'x'.repeat(24) }, 60_000);
+  // Nearly all of its time must pass here, so that little is left for the wait elsewhere.
   await setTimeout(0.9 * waitMs);
   open.resolve({ unrecorded: answer('busy') });
   await first;

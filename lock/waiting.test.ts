@@ -174,6 +174,7 @@ test('a waiter that listens but asks no more is passed over when it counts as de
   await live.acquire(claim('holder'), false);
   await mute.acquire(claim('mute'), true);
   await live.acquire(claim('live'), true);
+  // The time must pass after which `mute` counts as dead; nobody is told of that.
   await sleep(1.5 * aliveMs);
   await live.acquire(claim('live'), true);
   await live.release(claim('holder'));

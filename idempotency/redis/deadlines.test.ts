@@ -15,6 +15,7 @@ async function lateAfter(deadlines: Deadlines): Promise<number> {
 test('a call is late after its own time, whatever began before it', async () => {
   const deadlines = new Deadlines(timeoutMs);
   const first = lateAfter(deadlines);
+  // Time must pass between the two: each has a time-out of its own.
   await setTimeout(timeoutMs / 20);
   const second = lateAfter(deadlines);
   await deadlines.bound(Promise.resolve());

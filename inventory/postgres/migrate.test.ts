@@ -174,6 +174,7 @@ async function assertWaits(t: TestContext, hold: string, release: string, lockTy
     );
     return rowCount === 1;
   });
+  // The 300 ms of an answer must pass, twice, without its giving up.
   await pool.query('SELECT pg_sleep(0.6)');
   await holder.query(release);
   assert.equal((await applied)[0], '000001_initial.sql');

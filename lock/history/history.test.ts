@@ -96,7 +96,10 @@ class Stage {
     return stage;
   }
 
-  /** One of five faults, in turn, to one of the workers or to Redis. */
+  /**
+   * One of five faults, in turn, to one of the workers or to Redis. Those that hold somebody up sleep
+   * past the lease: it must be over before they go on.
+   */
   async fault(number: number): Promise<void> {
     const index = number % workerCount;
     const worker = this.#workers[index];
