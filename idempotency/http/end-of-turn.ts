@@ -5,7 +5,7 @@ let waiting: (() => void)[] = [];
  *
  * Answers that are sent then are written one right after the other. A write to a client that sleeps
  * wakes it, and on a machine with few cores it takes the place of this process; written together they
- * find it awake. That made replays 1.6 times as many.
+ * find it awake.
  */
 export function endOfTurn(): Promise<void> {
   return new Promise((resolve) => {
