@@ -1,3 +1,4 @@
+import { world } from '../load/load.ts';
 import { find, type Report, type Result } from './report.ts';
 import { ratioOf, type Spread, spreadOf } from './statistics.ts';
 
@@ -57,9 +58,9 @@ const ratio =
     return ratioOf(first && of(first), second && of(second));
   };
 
-/** Single commands are measured at 128 connections, batches at 64: the most a service queues. */
+/** Commands a second that come in batches. */
 function batchRate(report: Report): number[] | undefined {
-  return find(report, 'batches', 'onhand')?.samples.map(({ rate }) => rate * 100);
+  return find(report, 'batches', 'onhand')?.samples.map(({ rate }) => rate * world.batchCommands);
 }
 
 /** Milliseconds of an idle receipt over what its parts take: two transactions and the bare route. */
