@@ -30,7 +30,7 @@ export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness):
         tags: ['Operations'],
         summary: 'Whether the service can do its work',
         description:
-          '503 when the database is out of reach, takes no writes or its migrations are not current. `degraded` names what is gone and only costs speed.',
+          '503 when the database is out of reach, takes no writes or its migrations are not current, and while the service stops. `degraded` names what is gone and only costs speed.',
         response: {
           200: Type.Object({
             status: Type.Literal('ready'),
