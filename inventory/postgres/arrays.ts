@@ -24,7 +24,7 @@ export function textArray(values: readonly (string | null)[]): string {
   return `${literal}}`;
 }
 
-/** For numbers, booleans and hex: no element holds a character that would need a quote. */
+/** For numbers and booleans: no element holds a character that would need a quote. */
 export function plainArray(values: readonly (number | boolean | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : String(value))).join(',')}}`;
 }

@@ -21,7 +21,7 @@ export interface LedgerReport {
   readonly valid: boolean;
   readonly levels: number;
   readonly movements: number;
-  /** At most `faultsMax`, in the order of levels. */
+  /** At most `faultsMax`: those of movements, then those of levels, each by warehouse and product. */
   readonly faults: LedgerFault[];
 }
 
