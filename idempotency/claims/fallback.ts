@@ -10,7 +10,7 @@ export interface FallbackOptions {
   onRecovered?: () => void;
   /**
    * Pause before a failed primary is tried again, in milliseconds. Default 1 000; it doubles up to
-   * 30 000 while the primary goes on failing, and is jittered by a fifth.
+   * 30 000 while the primary goes on failing, ±10 % at random.
    */
   probeMs?: number;
 }

@@ -15,7 +15,7 @@ export interface Submission {
 /** The answer that the database holds under a submission's key. */
 export interface Recorded {
   readonly record: IdempotencyRecord;
-  /** It held it before. */
+  /** True when the record existed before this batch. */
   readonly replayed: boolean;
 }
 
@@ -25,8 +25,8 @@ export class OverloadedError extends Error {
 }
 
 /**
- * What became of a submission. `error`: nothing is known to be written for it, and its key is free, or
- * will tell: a COMMIT whose outcome stayed unknown may still take effect.
+ * What became of a submission. `error`: nothing is known to be written and the key is free. After a
+ * COMMIT of unknown outcome the key tells: it is recorded if that COMMIT took effect.
  */
 export type Settlement = Recorded | { readonly error: unknown };
 

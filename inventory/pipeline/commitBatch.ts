@@ -43,7 +43,10 @@ const alone: Place = { ahead: undefined, committing: () => {} };
 
 /** What one transaction did for a batch. */
 export interface Progress {
-  /** Of its first submissions, in their order. None: expired holds were booked, which stood before it. */
+  /**
+   * One for each of the first submissions, in order. Empty when the transaction only booked expired
+   * holds that had to go first.
+   */
   readonly settlements: Settlement[];
   /** What the batch's commands name, for the rest of it. */
   readonly targets: Targets | undefined;
@@ -57,7 +60,7 @@ export interface Progress {
  * submissions is then safe and is how the outcome is found: it looks the keys up behind the row
  * locks, and a key cannot be recorded twice.
  * @param submissions one tenant's, in the order in which they are decided; keys are unique
- * @param known what an earlier call for a batch that they are of has found them to name
+ * @param known targets found by an earlier call for the same batch
  */
 export async function commitBatch(
   options: CommitOptions,

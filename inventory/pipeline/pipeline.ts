@@ -199,7 +199,7 @@ export class Pipeline {
     }
   }
 
-  /** @returns the settlements of each part when it is settled, in order, and in the end of all */
+  /** @yields the settlements of each part when it is settled, in order; in the end there is one of each */
   async *#settle(
     batch: readonly Waiting[],
     first: FirstAttempt,
@@ -276,6 +276,7 @@ export class Pipeline {
     return lane.waiting.splice(0, taken);
   }
 
+  /** The lane has no batch and no place; it is forgotten while nobody waits in it. */
   #rest(lane: Lane): void {
     lane.state = 'idle';
     if (lane.waiting.length === 0) this.#lanes.delete(lane.tenant);

@@ -19,8 +19,8 @@ const backoffMs = [10, 40, 160];
 /**
  * No attempt starts later than this after the first, neither of the batch nor of a part of it. One
  * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s, and once more
- * where the batch in front or behind fails as well: waiting for that is not counted. A caller of a
- * healthy database waits none of it.
+ * where the batch in front or behind fails as well: waiting for that is not counted. On a healthy
+ * database nobody waits for this.
  */
 const retryUntilMs = 10_000;
 
@@ -49,7 +49,7 @@ export interface Patience {
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
  * as they fit in `retryUntilMs`; what is left then is turned away, and the lane goes on.
  * @param first where the first attempt stands; later ones, and parts, are alone on their connection
- * @returns the settlements of each part when it is settled, in the order of the submissions
+ * @yields the settlements of each part when it is settled, in the order of the submissions
  */
 export async function* settleBatch(
   options: CommitOptions,

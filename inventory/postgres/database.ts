@@ -48,8 +48,8 @@ const lockTimeoutMs = 6_000;
 
 /**
  * How long a transaction may sit idle: a service that was stopped (SIGSTOP, a frozen machine) in the
- * middle of a batch must not hold its rows. The wrong way round would be worse: a transaction ended
- * while it works costs one retry.
+ * middle of a batch must not hold its rows. Too short costs one retry; too long lets a frozen process
+ * hold its rows.
  */
 const idleInTransactionTimeoutMs = 4_000;
 

@@ -20,7 +20,7 @@ const TRANSIENT = new Set([
   '55P03', // lock_not_available: lock_timeout
   '23505', // unique_violation: another instance recorded the key, or wrote the sequence, first
   '57014', // query_canceled: statement_timeout
-  '25P02', // in_failed_sql_transaction: a statement of the round trip before it failed; again shows why
+  '25P02', // in_failed_sql_transaction: one before it failed; running it again shows the real error
 ]);
 
 // Classes: connection exception, insufficient resources, operator intervention, system error.
