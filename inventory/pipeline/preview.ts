@@ -3,6 +3,7 @@ import type { Database } from '../postgres/database.ts';
 import { overdueMax } from '../postgres/loadContext.ts';
 import { sumOverdue } from '../postgres/sumOverdue.ts';
 import { Transaction } from '../postgres/transaction.ts';
+import { genesisHash } from '../stock/chain.ts';
 import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import { hasExpired, heldOf, levelKey } from '../stock/stock.ts';
@@ -80,8 +81,6 @@ async function freeOverdue(
   }
 }
 
-const ZERO_HASH = '0'.repeat(64);
-
 /** A real batch would make these rows first. */
 function addMissingLevels({ stock, missing }: LoadedStock): void {
   for (const { warehouse, product } of missing) {
@@ -92,7 +91,7 @@ function addMissingLevels({ stock, missing }: LoadedStock): void {
       onHand: 0,
       reserved: 0,
       sequence: 0,
-      hash: ZERO_HASH,
+      hash: genesisHash,
       recordedAt: 0,
     });
   }

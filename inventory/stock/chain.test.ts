@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type ChainedMovement, genesisHash, movementHash, verifyChain } from './chain.ts';
+import { genesisHash, movementHash } from './chain.ts';
 import { exampleContext, exampleStock, levelAt, post } from './examples.ts';
+import { type ChainedMovement, verifyChain } from './model/verifyChain.ts';
 import type { Level } from './stock.ts';
 
 /** The history of W1 A: a receipt per change up, an adjustment per change down. */

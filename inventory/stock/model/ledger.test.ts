@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type ChainedMovement, verifyChain } from '../chain.ts';
 import type { Command } from '../commands.ts';
 import { apply, decide } from '../decide.ts';
 import { exampleStock, products, warehouses } from '../examples.ts';
@@ -11,6 +10,7 @@ import type { Refusal } from '../outcomes.ts';
 import type { Stock } from '../stock.ts';
 import { command, history, linesOf } from './histories.ts';
 import { type Played, play, resolve } from './playHistory.ts';
+import { type ChainedMovement, verifyChain } from './verifyChain.ts';
 
 /** Everything that can become of a command. */
 const fates: (Command['type'] | Refusal['code'])[] = [
