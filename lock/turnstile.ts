@@ -56,11 +56,6 @@ export class Turnstile {
     this.#host = host;
   }
 
-  /** Whether the next visitor has to wait for others. */
-  get busy(): boolean {
-    return this.#asking !== undefined;
-  }
-
   enter(visitor: Visitor): void {
     this.#visitors.push(visitor);
     if (this.#asking) {
