@@ -108,7 +108,7 @@ test('the migrations are read once in a process, and again after a failure', asy
   for (const file of ['package.json', 'inventory/package.json', 'inventory/migrations']) {
     cpSync(path.join(root, file), path.join(checkout, file), { recursive: true });
   }
-  for (const name of ['migrate.ts', 'failures.ts', 'refuseReadOnly.ts']) {
+  for (const name of ['migrate.ts', 'failures.ts', 'confirmed.ts', 'refuseReadOnly.ts']) {
     const file = path.join('inventory/postgres', name);
     cpSync(path.join(root, file), path.join(checkout, file));
   }
