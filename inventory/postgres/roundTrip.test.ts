@@ -109,6 +109,25 @@ test('large statements have a Sync each, so that no server waits for a part of t
   assert.equal(ends.length, 2);
 });
 
+test('a statement that is too large for a socket is known before it is sent', async (t) => {
+  const { client } = await openClient(t);
+  const told: string[] = [];
+  const connection = connectionOf(client) as unknown as NodeJS.EventEmitter;
+  for (const event of ['parseComplete', 'readyForQuery', 'commandComplete']) {
+    connection.on(event, () => told.push(event));
+  }
+  const large = echo('x'.repeat(40_000), null, 1, true, null);
+  const [first] = rowsOf(await run(client, [large]));
+  assert.equal(first?.length, 1);
+  const ran = ['commandComplete', 'readyForQuery'];
+  assert.deepEqual(told.splice(0), ['parseComplete', 'readyForQuery', ...ran]);
+  await run(client, [large]);
+  assert.deepEqual(told.splice(0), ran);
+  const lost = { ...large, name: 'lost', text: 'SELECT $1, $2, $3, $4, $5 FROM lost' };
+  await assert.rejects(run(client, [lost]), (error) => sqlState(error) === '42P01');
+  assert.deepEqual(rowsOf(await run(client, [one])), [[[1]]]);
+});
+
 test('one name with two texts is refused before anything is sent', async (t) => {
   const { client } = await openClient(t);
   const other = { name: 'one', text: 'SELECT 2' };

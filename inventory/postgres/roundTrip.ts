@@ -123,6 +123,36 @@ class Synced extends Query {
 }
 
 /**
+ * Makes a statement known to the server, and runs nothing.
+ *
+ * In front of a large one: a server that has read its Parse and half of its Bind works on a statement, in
+ * its view, and waits for the other half without any time-out.
+ */
+class Prepared extends Query {
+  readonly #statement: BoundStatement;
+
+  constructor(statement: BoundStatement, settle: Settle) {
+    super({ name: statement.name, text: statement.text }, settle);
+    this.#statement = statement;
+  }
+
+  override submit(connection: Connection): Error | null {
+    const { name, text } = this.#statement;
+    if (knownText(connection, name) === undefined) {
+      connection.parse({ name, text });
+      connection.submittedNamedStatements[name] = text;
+    }
+    connection.sync();
+    return null;
+  }
+
+  override handleError(error: Error, connection: Connection): void {
+    delete connection.submittedNamedStatements[this.#statement.name];
+    super.handleError(error, connection);
+  }
+}
+
+/**
  * The text that the server knows by a name, or will when it reads on. One that is on its way with
  * statements that fail before it is not known after all: statements that are sent behind others before
  * those are answered must not share a name with them that is new to the connection.
@@ -139,7 +169,7 @@ function knownText(connection: Connection, name: string): string | undefined {
  *
  * A server that has read half of them waits for the rest without any time-out, with its rows locked:
  * what is not in the socket's buffer yet never comes from a process that stands still. At a Sync it is
- * idle in a transaction, which has a time-out.
+ * idle in a transaction, which has a time-out. So one that is larger has its Parse before a Sync as well.
  */
 const syncedCharsMax = 32 * 1024;
 
@@ -148,7 +178,7 @@ function* syncedTogether(statements: readonly BoundStatement[]): Generator<Bound
   let together: BoundStatement[] = [];
   let chars = 0;
   for (const statement of statements) {
-    const more = statement.parameters.reduce((sum, each) => sum + (each?.length ?? 0), 0);
+    const more = charsOf(statement);
     if (together.length > 0 && chars + more > syncedCharsMax) {
       yield together;
       together = [];
@@ -171,8 +201,24 @@ export async function sendTogether(
   client: pg.PoolClient,
   statements: readonly BoundStatement[],
 ): Promise<pg.QueryArrayResult[]> {
-  const sent = [...syncedTogether(statements)].map((together) => send(client, together));
+  const sent = [...syncedTogether(statements)].flatMap((together) => {
+    const large = together.find((statement) => charsOf(statement) > syncedCharsMax);
+    const isNew = large && knownText(connectionOf(client), large.name) === undefined;
+    return isNew ? [prepare(client, large), send(client, together)] : [send(client, together)];
+  });
   return (await Promise.all(sent)).flat();
+}
+
+function charsOf({ parameters }: BoundStatement): number {
+  return parameters.reduce((sum, each) => sum + (each?.length ?? 0), 0);
+}
+
+/** @returns no results */
+function prepare(client: pg.PoolClient, statement: BoundStatement): Promise<Result[]> {
+  return new Promise((resolve, reject) => {
+    const settle: Settle = (error) => (error ? reject(error) : resolve([]));
+    client.query(new Prepared(statement, settle) as unknown as pg.Submittable);
+  });
 }
 
 function send(client: pg.PoolClient, statements: readonly BoundStatement[]): Promise<Result[]> {
