@@ -1,5 +1,7 @@
 import type { Random } from '../random.ts';
 import type { Cluster } from '../supervisor/cluster.ts';
+import type { Loss } from '../supervisor/replication.ts';
+import { cancelSessions } from './cancelSessions.ts';
 import { exhaustConnections } from './exhaust.ts';
 import { fillDisk } from './fillDisk.ts';
 import { type LinkSide, linkFault } from './linkFaults.ts';
@@ -52,10 +54,10 @@ function promotion(cluster: Cluster, promote: () => Promise<boolean>): Fault | u
 function losePrimary(
   cluster: Cluster,
   random: Random,
-  recoversMs: number | undefined,
+  then: Omit<Loss, 'aloneMs'>,
 ): Fault | undefined {
-  const aloneMs = random.between(50, 1_500);
-  return promotion(cluster, () => cluster.postgres.losePrimary(aloneMs, recoversMs));
+  const loss = { aloneMs: random.between(50, 1_500), ...then };
+  return promotion(cluster, () => cluster.postgres.losePrimary(loss));
 }
 
 export const faultKinds = {
@@ -133,11 +135,27 @@ export const faultKinds = {
   },
   'lose-primary': {
     what: 'the standby cut off while commits come, then SIGKILL of the primary, promotion of the standby',
-    draw: (cluster, random) => losePrimary(cluster, random, undefined),
+    draw: (cluster, random) => losePrimary(cluster, random, {}),
   },
   'lose-recovered-primary': {
     what: 'the same, but the primary crashes and recovers before it is lost',
-    draw: (cluster, random) => losePrimary(cluster, random, random.between(1_500, 3_000)),
+    draw: (cluster, random) =>
+      losePrimary(cluster, random, { recoversMs: random.between(1_500, 3_000) }),
+  },
+  'cancel-commits': {
+    what: 'the standby cut off, the commits that wait for it cancelled by pg_cancel_backend, then the primary lost',
+    draw: (cluster, random) =>
+      losePrimary(cluster, random, { cancelsMs: random.between(200, 1_000) }),
+  },
+  'cancel-sessions': {
+    what: 'pg_cancel_backend or pg_terminate_backend of every session of the services, again and again',
+    draw: (cluster, random) => ({
+      thing: 'sessions',
+      target: 'primary',
+      lastsMs: random.between(100, 1_500),
+      instances: all(cluster),
+      inject: async () => cancelSessions(cluster, random.pick(['cancel', 'terminate'])),
+    }),
   },
   'cut-standby': {
     what: 'the standby cut off or silent, so that commits wait for it',

@@ -1,4 +1,5 @@
 import { answerBeforeCommit } from './answerBeforeCommit.ts';
+import { cancelledCommit } from './cancelledCommit.ts';
 import { claimWithoutOwner } from './claimWithoutOwner.ts';
 import { clampedQuantity } from './clampedQuantity.ts';
 import { fingerprintIgnored } from './fingerprintIgnored.ts';
@@ -29,4 +30,5 @@ export const mutants: readonly Mutant[] = [
   splitAppliedTwice,
   localCommit,
   unconfirmedRepeat,
+  cancelledCommit,
 ];

@@ -14,6 +14,19 @@ const streamWaitMs = 60_000;
 const rebuildTriesMax = 20;
 const rebuildPauseMs = 500;
 
+/** How a primary is lost whose standby is cut off. */
+export interface Loss {
+  /** How long commits come before anything else happens. */
+  readonly aloneMs: number;
+  /** How long an administrator then cancels the commits that wait; undefined: not at all. */
+  readonly cancelsMs?: number | undefined;
+  /**
+   * The primary crashes, recovers, and is there this long before it is lost: after a recovery it shows
+   * commits that no standby has; undefined: it is lost at once.
+   */
+  readonly recoversMs?: number | undefined;
+}
+
 /**
  * A primary and, if asked for, a synchronous streaming standby behind a link of its own.
  *
@@ -94,16 +107,15 @@ export class PostgresPair {
 
   /**
    * Loses the primary in the middle of commits that wait for the standby, which is cut off.
-   * @param recoversMs the primary crashes, recovers, and is there this long before it is lost: after a
-   * recovery it shows commits that no standby has; undefined: it is lost at once
    * @returns false when the standby had not caught up before
    */
-  async losePrimary(aloneMs: number, recoversMs: number | undefined): Promise<boolean> {
+  async losePrimary({ aloneMs, cancelsMs, recoversMs }: Loss): Promise<boolean> {
     const standby = this.#standby;
     if (standby === undefined || this.isRebuilding) return false;
     if (!(await isCaughtUp(this.primary))) return false;
     this.link.shape({ kind: 'black-hole' });
     await delay(aloneMs);
+    if (cancelsMs !== undefined) await this.#cancelWaits(cancelsMs);
     if (recoversMs !== undefined) {
       await this.primary.kill();
       const from = performance.now();
@@ -117,6 +129,17 @@ export class PostgresPair {
     this.link.heal();
     await this.#promote(standby);
     return true;
+  }
+
+  /** As an administrator does who sees sessions hang in their COMMIT. */
+  async #cancelWaits(lastsMs: number): Promise<void> {
+    const until = performance.now() + lastsMs;
+    while (performance.now() < until) {
+      await this.primary.query(
+        `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+      );
+      await delay(50);
+    }
   }
 
   async #promote(standby: PostgresServer): Promise<void> {
