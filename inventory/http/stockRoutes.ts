@@ -12,7 +12,7 @@ import {
   type MovementRow,
 } from '../postgres/findMovements.ts';
 import { LevelReader } from '../postgres/levelReader.ts';
-import type { Pair } from '../postgres/lockLevels.ts';
+import type { Pair } from '../stock/stock.ts';
 import { movementJson } from './answers.ts';
 import { decodeCursor, pageLimit, pageOf, uuidOf } from './cursor.ts';
 import type { RouteDescription } from './describeOperation.ts';

@@ -1,21 +1,20 @@
 import type { Answer } from '@onhand/idempotency';
-import type pg from 'pg';
 import type { Database } from '../postgres/database.ts';
 import { ensureLevels } from '../postgres/ensureLevels.ts';
-import { type Catalogue, findCatalogue } from '../postgres/findCatalogue.ts';
-import { findTargets, type Targets } from '../postgres/findTargets.ts';
+import type { Catalogue } from '../postgres/findCatalogue.ts';
+import type { Targets } from '../postgres/findTargets.ts';
 import { overdueMax, type StoredRecord } from '../postgres/loadContext.ts';
-import type { Pair } from '../postgres/lockLevels.ts';
 import { writeMessage } from '../postgres/standbys.ts';
 import { Transaction } from '../postgres/transaction.ts';
-import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import type { Outcome, Posted } from '../stock/outcomes.ts';
+import type { Pair } from '../stock/stock.ts';
 import type { PipelineObserver, Render, Settlement, Stage, Submission } from './batch.ts';
 import { type Effects, effectsOf } from './effects.ts';
-import { fittingOf, footprintOf, namedTargets, targetsOf } from './footprint.ts';
+import { fittingOf, footprintOf, targetsOf } from './footprint.ts';
 import { type LoadedStock, type LoadRequest, loadStock } from './loadStock.ts';
 import type { PairLocks } from './pairLocks.ts';
+import { findCatalogueOf, resolveTargets } from './resolve.ts';
 import { uuidv7 } from './uuidv7.ts';
 import { writeEffects } from './writeEffects.ts';
 
@@ -171,8 +170,8 @@ async function decideAndCommit(
   );
   const context = { now, recordedAt, nextId: () => uuidv7(recordedAt) };
   const expiresAt = now + retentionMs;
-  const decide = { render, context, expiresAt };
-  const { settlements, effects } = decideAll(loaded, submissions, decide);
+  const how = { render, context, expiresAt };
+  const { settlements, effects } = decideAll(loaded, submissions, how);
   timer.end('decide');
   if (effects.postings.length > 0 || effects.records.length > 0) {
     const times = { recordedAt, now, expiresAt };
@@ -228,16 +227,6 @@ function decideAll(
   return { settlements, effects: effectsOf(loaded, posted, records) };
 }
 
-export async function resolveTargets(
-  pool: pg.Pool,
-  tenant: string,
-  commands: readonly Command[],
-): Promise<Targets | undefined> {
-  const { postings, reservations } = namedTargets(commands);
-  if (postings.length === 0 && reservations.length === 0) return undefined;
-  return findTargets(pool, tenant, postings, reservations);
-}
-
 /**
  * Makes the missing level rows of known warehouses and products. The catalogue is read first: what
  * it knows has a row afterwards, also when a product is registered in between.
@@ -255,16 +244,6 @@ async function makeLevels(
   );
   if (known.length > 0) await ensureLevels(database.writes, tenant, known);
   return catalogue;
-}
-
-export function findCatalogueOf(
-  pool: pg.Pool,
-  tenant: string,
-  pairs: readonly Pair[],
-): Promise<Catalogue> {
-  const warehouses = [...new Set(pairs.map(({ warehouse }) => warehouse))];
-  const products = [...new Set(pairs.map(({ product }) => product))];
-  return findCatalogue(pool, tenant, warehouses, products);
 }
 
 class StageTimer {

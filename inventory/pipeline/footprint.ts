@@ -1,7 +1,6 @@
 import type { Targets } from '../postgres/findTargets.ts';
-import type { Pair } from '../postgres/lockLevels.ts';
 import type { Command } from '../stock/commands.ts';
-import { levelKey } from '../stock/stock.ts';
+import { levelKey, type Pair } from '../stock/stock.ts';
 
 /** The rows that a batch must hold before it decides, in the order in which they are locked. */
 export interface Footprint {

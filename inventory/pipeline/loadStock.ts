@@ -3,10 +3,10 @@ import type { Targets } from '../postgres/findTargets.ts';
 import { type BatchContext, loadContext } from '../postgres/loadContext.ts';
 import { loadReservations } from '../postgres/loadReservations.ts';
 import { loadReversals } from '../postgres/loadReversals.ts';
-import { type LockedLevel, lockLevels, type Pair, readLevels } from '../postgres/lockLevels.ts';
+import { type LockedLevel, lockLevels, readLevels } from '../postgres/lockLevels.ts';
 import { lockReservations } from '../postgres/lockReservations.ts';
 import type { Transaction } from '../postgres/transaction.ts';
-import { levelKey, type Reservation, type Stock } from '../stock/stock.ts';
+import { levelKey, type Pair, type Reservation, type Stock } from '../stock/stock.ts';
 import type { Footprint } from './footprint.ts';
 
 /** What a batch decides on. */

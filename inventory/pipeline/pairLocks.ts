@@ -1,5 +1,5 @@
 import { type Lease, type Locks, LockTimeout } from '@onhand/lock';
-import type { Pair } from '../postgres/lockLevels.ts';
+import type { Pair } from '../stock/stock.ts';
 import type { PipelineObserver } from './batch.ts';
 import { pairResource } from './lockResource.ts';
 

@@ -8,9 +8,9 @@ import type { Command } from '../stock/commands.ts';
 import { apply, type Context, decide, expire } from '../stock/decide.ts';
 import { hasExpired, heldOf, levelKey } from '../stock/stock.ts';
 import type { Render } from './batch.ts';
-import { findCatalogueOf, resolveTargets } from './commitBatch.ts';
 import { footprintOf } from './footprint.ts';
 import { type LoadedStock, loadStock } from './loadStock.ts';
+import { findCatalogueOf, resolveTargets } from './resolve.ts';
 import { uuidv7 } from './uuidv7.ts';
 
 /** Decides without writing: what would happen if the commands were sent now, in this order. */

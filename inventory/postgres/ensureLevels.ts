@@ -1,6 +1,6 @@
 import type pg from 'pg';
+import type { Pair } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
-import type { Pair } from './lockLevels.ts';
 
 const statement = {
   name: 'ensure-levels',

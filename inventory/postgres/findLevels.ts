@@ -1,6 +1,6 @@
 import type pg from 'pg';
+import type { Pair } from '../stock/stock.ts';
 import { heldOnLevel } from './heldUnits.ts';
-import type { Pair } from './lockLevels.ts';
 import { Conditions, type PageOf, rowsOf } from './reads.ts';
 
 /** A level as a reader sees it: holds that are over count as available already. */

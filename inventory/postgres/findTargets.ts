@@ -1,8 +1,7 @@
 import type pg from 'pg';
 import type { PostingType } from '../stock/outcomes.ts';
-import type { ReversibleMovement } from '../stock/stock.ts';
+import type { Pair, ReversibleMovement } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
-import type { Pair } from './lockLevels.ts';
 
 /** A posting that a reversal names. */
 export interface TargetPosting {

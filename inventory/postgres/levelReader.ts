@@ -1,7 +1,7 @@
 import DataLoader from 'dataloader';
 import type pg from 'pg';
+import type { Pair } from '../stock/stock.ts';
 import { type LevelRow, levelColumns } from './findLevels.ts';
-import type { Pair } from './lockLevels.ts';
 import { type Form, plain, RowSet, text } from './rowSet.ts';
 
 /**

@@ -1,12 +1,6 @@
-import type { Level } from '../stock/stock.ts';
+import type { Level, Pair } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
 import type { Transaction } from './transaction.ts';
-
-/** A warehouse and a product: what one level row stands for. */
-export interface Pair {
-  readonly warehouse: string;
-  readonly product: string;
-}
 
 /** A level as it was locked. */
 export interface LockedLevel extends Level {

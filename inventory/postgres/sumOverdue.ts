@@ -1,6 +1,6 @@
+import type { Pair } from '../stock/stock.ts';
 import { textArray } from './arrays.ts';
 import { heldUnits } from './heldUnits.ts';
-import type { Pair } from './lockLevels.ts';
 import { overdueLines } from './overdueLines.ts';
 import type { Transaction } from './transaction.ts';
 

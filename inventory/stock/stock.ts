@@ -83,6 +83,12 @@ export interface Stock {
   overdue: OverdueHold[];
 }
 
+/** A warehouse and a product: what a level is of. */
+export interface Pair {
+  readonly warehouse: string;
+  readonly product: string;
+}
+
 /** `|` is in no code, so two pairs never share a key. */
 export function levelKey(warehouse: string, product: string): string {
   return `${warehouse}|${product}`;
