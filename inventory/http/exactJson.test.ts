@@ -37,6 +37,21 @@ for (const text of [
   test(`${text.slice(0, 80)} is`, () => assert.equal(faultOf(text), undefined));
 }
 
+for (const [what, text] of [
+  ['a number full of zeros', `0.${'0'.repeat(1_000_000)}1`],
+  ['an integer that ends in zeros', `1.${'0'.repeat(1_000_000)}1`],
+  ['white space behind a name', `{"a":0.1,"b"${' '.repeat(1_000_000)}:"c"${' '.repeat(1_000)}}`],
+  ['a name full of escapes', `{"a":0.1,"${'\\"'.repeat(500_000)}":1}`],
+] as const) {
+  test(`a body of 1 MiB with ${what} is read at once`, () => {
+    const value = JSON.parse(text);
+    const from = performance.now();
+    inexactness(text, value);
+    const tookMs = performance.now() - from;
+    assert.ok(tookMs < 1_000, `${tookMs} ms`);
+  });
+}
+
 test('no JSON that was printed from a value is refused, whatever the names', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(0, 2), (value, indent) => {

@@ -111,8 +111,15 @@ const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 /** A number in one form, whichever way it is written: its digits and the power of ten of the first. */
 function decimal(literal: string): string {
   const [, sign, whole = '', fraction = '', exponent = '0'] = NUMBER.exec(literal) ?? [];
-  const written = `${whole}${fraction}`.replace(/0+$/, '');
+  const written = withoutZerosBehind(`${whole}${fraction}`);
   const digits = written.replace(/^0+/, '');
   if (digits === '') return '0';
   return `${sign}${digits}e${whole.length + Number(exponent) - (written.length - digits.length)}`;
+}
+
+/** Not by `/0+$/`: it starts anew at each zero, for minutes where a body is full of them. */
+function withoutZerosBehind(digits: string): string {
+  let end = digits.length;
+  while (digits.charCodeAt(end - 1) === 0x30) end -= 1;
+  return digits.slice(0, end);
 }
