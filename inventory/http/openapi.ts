@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import { version } from '../version.ts';
+import { jsonType } from './answers.ts';
 import { components, describeOperation, type Operation } from './describeOperation.ts';
 import { addDocsPage } from './docsPage.ts';
 
@@ -48,6 +49,10 @@ kept for ${retentionHours} h.`,
       return (document as { openapiObject: object }).openapiObject;
     },
   });
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  let document: Buffer | undefined;
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => {
+    document ??= Buffer.from(JSON.stringify(app.swagger()));
+    return reply.type(jsonType).send(document);
+  });
   addDocsPage(app);
 }

@@ -3,6 +3,8 @@ import { after, test } from 'node:test';
 import { waitFor } from '@onhand/fixtures';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { startApi, stock } from './testing/api.ts';
+import { exchange } from './testing/caller.ts';
+import { sentBodies } from './testing/sentBodies.ts';
 
 const api = await startApi({ after });
 
@@ -107,6 +109,26 @@ test('/docs is a page that needs nothing from elsewhere to name the API', async 
     const at = new URL(source as string, redirected.url);
     assert.equal(at.host, new URL(api.url).host, source);
     assert.equal((await fetch(at)).status, 200, source);
+  }
+});
+
+for (const path of ['/docs/', '/docs/js/scalar.js', '/openapi.json']) {
+  test(`${path} is kept once, however many read it slowly`, async (t) => {
+    const sent = sentBodies(t);
+    for (let i = 0; i < 2; i++) assert.equal((await api.anonymous.get(path)).status, 200);
+    const [first, second] = sent();
+    assert.ok(Buffer.isBuffer(first));
+    assert.ok(first === second);
+  });
+}
+
+test('a Host that is no name makes no difference to /docs', async () => {
+  const { port } = new URL(api.url);
+  for (const path of ['/docs', '/docs/']) {
+    const answer = await exchange(Number(port), '127.0.0.1', [
+      `GET ${path} HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n`,
+    ]);
+    assert.match(answer, /^HTTP\/1\.1 (200|301) /);
   }
 });
 
