@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertProblem, type Caller, type Reply } from './testing/caller.ts';
+import { sentBodies } from './testing/sentBodies.ts';
 
 const api = await startApi({ after });
 
@@ -39,6 +40,32 @@ test('a repeat is answered with the first answer and takes no effect', async (t)
   assertReplay(await other.post('/v1/receipts', body, 'k'), first);
   assert.equal(await writer.level('W1', 'P'), '11/0/11@2');
 });
+
+const codes = (first: string, count: number) =>
+  Array.from({ length: count }, (_, i) => `${first}${i}`.padEnd(64, 'x'));
+
+for (const [what, first, size] of [
+  ['large answer', 'P', 200],
+  ['large refusal', 'X', 300],
+] as const) {
+  test(`a ${what} is repeated as it was, and its repeats share the bytes`, async (t) => {
+    const { id, writer } = await stocked();
+    await (await api.session(t)).query(
+      'INSERT INTO products (tenant_id, product) SELECT $1, unnest($2::text[])',
+      [id, codes('P', 200)],
+    );
+    const lines = codes(first, size).map((product) => ({ product, quantity: 1 }));
+    const large = { warehouse: 'W1', lines };
+    const reply = await writer.post('/v1/receipts', large, 'k');
+    assert.equal(reply.headers.get('content-length'), `${reply.text.length}`);
+    const sent = sentBodies(t);
+    for (let i = 0; i < 2; i++) assertReplay(await writer.post('/v1/receipts', large, 'k'), reply);
+    const [one, two] = sent();
+    assert.ok(Buffer.isBuffer(one) && one === two);
+    const other = await elsewhere(t, writer);
+    assertReplay(await other.post('/v1/receipts', large, 'k'), reply);
+  });
+}
 
 test('the repeat of a reservation answers what it was, not what became of it', async () => {
   const { writer } = await stocked();
