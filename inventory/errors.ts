@@ -154,7 +154,7 @@ export const catalogue = {
     status: 503,
     title: 'The service is at its limit',
     explanation:
-      'The queue is full, the command waited too long in it, or the service is stopping. This attempt did nothing; send it again with the same key after `Retry-After` seconds.',
+      'The queue is full, the command waited too long in it, or the service is stopping. This attempt did nothing; send it again with the same key after `Retry-After` seconds. A result of a batch says it also where the answers before it fill the batch: such a command may have taken effect, and the same key tells.',
     retryable: true,
   },
   'lock-server-unavailable': {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { waitFor } from '@onhand/fixtures';
+import fc from 'fast-check';
 import { waitingSessions } from '../testing/pipelineRig.ts';
+import { BatchAnswers, type EntryAnswer } from './batchAnswers.ts';
 import { startApi, stock, type Tenant } from './testing/api.ts';
 import { assertFaults, assertProblem, type Caller } from './testing/caller.ts';
 
@@ -250,6 +252,68 @@ test('1,000 commands are a batch, none and 1,001 are not', async () => {
   assert.equal(body.results.length, 1000);
   assert.ok(body.results.every(({ status }) => status === 201));
   assert.equal(await writer.level('W1', 'P'), '1010/0/1010@1001');
+});
+
+test('answers beyond 32 MiB are left out, and told to whoever asks again', async (t) => {
+  const { id, writer } = await stocked();
+  const lines = Array.from({ length: 300 }, (_, i) => ({
+    product: `P${i}`.padEnd(64, 'x'),
+    quantity: 1,
+  }));
+  await (await api.session(t)).query(
+    'INSERT INTO products (tenant_id, product) SELECT $1, unnest($2::text[])',
+    [id, lines.map(({ product }) => product)],
+  );
+  await writer.did('/v1/receipts', { warehouse: 'W1', lines });
+  const held = await writer.did('/v1/reservations', { warehouse: 'W1', lines, ttlSeconds: 600 });
+  const extend = (idempotencyKey: string, ttlSeconds: number) => ({
+    type: 'reservation-extend',
+    idempotencyKey,
+    reservation: held.body.id,
+    ttlSeconds,
+  });
+  const once = Array.from({ length: 999 }, () => extend('once', 900));
+  const later = once.map((_, i) => extend('none', 900 + i));
+  const last = { type: 'receipt', idempotencyKey: 'last', warehouse: 'W1', lines: [lines[0]] };
+  for (const [path, commands] of [
+    ['/v1/batches', [...once, last]],
+    ['/v1/batches?dryRun=true', [...later, last]],
+  ] as const) {
+    const reply = await writer.send('POST', path, { body: { commands } });
+    assert.equal(reply.status, 200, reply.text.slice(0, 200));
+    const { results } = reply.body;
+    assert.equal(results.length, 1000);
+    const end = results.findIndex(({ status }) => status !== 201);
+    const sizes = results.map(({ body }) => JSON.stringify(body).length);
+    const fitting = sizes.slice(0, end).reduce((sum, size) => sum + size, 0);
+    assert.ok(fitting <= 2 ** 25 && fitting + (sizes[0] ?? 0) > 2 ** 25, `${fitting}`);
+    for (const { status, body } of results.slice(end)) {
+      assert.deepEqual([status, body.code, body.status], [503, 'overloaded', 503]);
+    }
+  }
+  const asked = await writer.did('/v1/receipts', { warehouse: 'W1', lines: [lines[0]] }, 'last');
+  assert.equal(asked.headers.get('idempotent-replayed'), 'true');
+});
+
+test('which answers fit does not depend on which command settles first', () => {
+  const answers = [3, 1, 2, 4, 1].map((size, at) => ({
+    status: 201,
+    body: Buffer.from(`${at}`.repeat(size)),
+  }));
+  const inOrder = (order: readonly number[]) => {
+    const batch = new BatchAnswers(answers.length, 7);
+    for (const at of order) batch.set(at, answers[at] as EntryAnswer);
+    return batch.toJson().toString();
+  };
+  const first = inOrder([0, 1, 2, 3, 4]);
+  assert.match(first, /^\{"results":\[\{"status":201,"body":000\},\{"status":201,"body":1\},/);
+  assert.equal(first.match(/"status":201,/g)?.length, 3);
+  assert.equal(first.match(/"code":"overloaded"/g)?.length, 2);
+  fc.assert(
+    fc.property(fc.shuffledSubarray([0, 1, 2, 3, 4], { minLength: 5 }), (order) =>
+      assert.equal(inOrder(order), first),
+    ),
+  );
 });
 
 test('a batch of what is no list of objects is a 400', async () => {

@@ -14,9 +14,9 @@ import type { Pipeline } from '../pipeline/pipeline.ts';
 import type { Preview } from '../pipeline/preview.ts';
 import type { Command } from '../stock/commands.ts';
 import { jsonType } from './answers.ts';
+import { BatchAnswers, batchBytesMax, type EntryAnswer, entryOf } from './batchAnswers.ts';
 import { type CommandKind, commandKinds } from './commands.ts';
 import { describeBatch, describeCommand } from './describeCommand.ts';
-import { problemFor } from './problems.ts';
 import {
   CommandQuery,
   PostingAnswer,
@@ -166,7 +166,7 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
         tags: ['Stock commands'],
         summary: 'Send up to 1,000 commands, each by itself',
         description:
-          'Commands do not wait for each other: one that needs what another brings may be decided before it. Send it when the other is answered.',
+          'Commands do not wait for each other: one that needs what another brings may be decided before it. Send it when the other is answered. The bodies of one answer are at most 32 MiB together: the results behind are `503` `overloaded`, also of commands that took effect. Send those again with the same keys: they take effect once, and are answered.',
         querystring: CommandQuery,
         body: BatchBody,
         response: { 200: BatchAnswer },
@@ -174,20 +174,18 @@ function addBatchRoute(app: FastifyInstance, services: CommandServices): void {
     },
     async (request, reply) => {
       const { commands } = request.body;
-      const answers =
-        request.query.dryRun === true
-          ? await previewAll(services, request, commands)
-          : await Promise.all(
-              commands.map((entry, at) => settleEntry(services, request, entry, at)),
-            );
-      // The bodies are JSON already, byte for byte what the command's own route would answer.
-      const results = answers.map(({ status, body }) => `{"status":${status},"body":${body}}`);
-      return reply.type(jsonType).send(Buffer.from(`{"results":[${results.join(',')}]}`));
+      const answers = new BatchAnswers(commands.length);
+      if (request.query.dryRun === true) await previewAll(services, request, commands, answers);
+      else {
+        const settled = commands.map(async (entry, at) =>
+          answers.set(at, await settleEntry(services, request, entry, at)),
+        );
+        await Promise.all(settled);
+      }
+      return reply.type(jsonType).send(answers.toJson());
     },
   );
 }
-
-type EntryAnswer = Pick<Answer, 'status'> & { readonly body: Buffer | string };
 
 async function settleEntry(
   services: CommandServices,
@@ -210,7 +208,8 @@ async function previewAll(
   services: CommandServices,
   { principal, log }: FastifyRequest,
   entries: readonly Record<string, unknown>[],
-): Promise<EntryAnswer[]> {
+  answers: BatchAnswers,
+): Promise<void> {
   const decoded = entries.map((entry, at) => {
     try {
       return decodeEntry(entry, at).command;
@@ -219,15 +218,20 @@ async function previewAll(
     }
   });
   const commands = decoded.filter((each) => 'type' in each);
-  const answers = await services.preview.decide(principal.tenant, commands);
-  return decoded.map((each) => ('type' in each ? (answers.shift() as Answer) : each));
+  const decided = await services.preview.decide(principal.tenant, commands, batchBytesMax);
+  let next = 0;
+  for (const [at, each] of decoded.entries()) {
+    // Of a command without an answer the answers before it fill the batch.
+    const answer = 'type' in each ? decided[next++] : each;
+    if (answer !== undefined) answers.set(at, answer);
+  }
 }
 
 /** @param entry index of the command */
 function problemEntry(error: unknown, log: FastifyBaseLogger, entry: number): EntryAnswer {
-  const { status, body } = problemFor(error);
-  if (status >= 500) log.error({ err: error, entry }, 'command of a batch failed');
-  return { status, body: JSON.stringify(body) };
+  const answer = entryOf(error);
+  if (answer.status >= 500) log.error({ err: error, entry }, 'command of a batch failed');
+  return answer;
 }
 
 const member = '`idempotencyKey`';

@@ -28,6 +28,15 @@ test('dry runs and commits take their connections from different pools', async (
   releaseReads();
 });
 
+test('it ends with the first answer beyond its bytes', async (t) => {
+  const { database } = await pipelineRig(t);
+  const preview = new Preview(database, renderOutcome);
+  const commands = Array.from({ length: 9 }, () => receipt('k').command);
+  const all = await preview.decide(tenant, commands);
+  const bytes = all.slice(0, 4).reduce((sum, { body }) => sum + body.length, 0);
+  assert.equal((await preview.decide(tenant, commands, bytes)).length, 5);
+});
+
 test('a connection of each pool stays open over a quiet time', async (t) => {
   const rig = await pipelineRig(t);
   const { connectionString } = rig.database.writes.options;

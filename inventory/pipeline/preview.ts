@@ -27,8 +27,14 @@ export class Preview {
    * Reads one snapshot, takes no lock and makes no row. The ids in the answers are of the form that
    * a real answer would have; they name nothing. The sequences leave out the bookings of holds that have
    * expired where those are more than a batch gives back.
+   * @param bytesMax of all bodies: with the first one beyond it, it ends
+   * @returns the answers of the commands, from the first on
    */
-  async decide(tenant: string, commands: readonly Command[]): Promise<Answer[]> {
+  async decide(
+    tenant: string,
+    commands: readonly Command[],
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): Promise<Answer[]> {
     const { reads } = this.#database;
     const targets = await resolveTargets(reads, tenant, commands);
     const footprint = footprintOf(commands, targets);
@@ -43,18 +49,28 @@ export class Preview {
       await transaction.rollback();
     }
     addMissingLevels(loaded);
-    return this.#decideAll(loaded, commands);
+    return this.#decideAll(loaded, commands, bytesMax);
   }
 
-  #decideAll({ stock, context }: LoadedStock, commands: readonly Command[]): Answer[] {
+  #decideAll(
+    { stock, context }: LoadedStock,
+    commands: readonly Command[],
+    bytesMax: number,
+  ): Answer[] {
     const { now } = context;
     const decided: Context = { now, recordedAt: now, nextId: () => uuidv7(now) };
-    return commands.map((command) => {
+    const answers: Answer[] = [];
+    let bytes = 0;
+    for (const command of commands) {
       for (const lapsed of expire(stock, decided)) apply(stock, lapsed);
       const outcome = decide(stock, command, decided);
       apply(stock, outcome);
-      return this.#render(outcome, command, now);
-    });
+      const answer = this.#render(outcome, command, now);
+      answers.push(answer);
+      bytes += answer.body.length;
+      if (bytes > bytesMax) break;
+    }
+    return answers;
   }
 }
 
