@@ -56,17 +56,21 @@ export function uuidOf(text: string): string | undefined {
 
 /**
  * One page of a list: asks for one row more than the page holds to know whether there is a next.
+ *
+ * @param fitting how many of the first rows a page has room for, at least one
  */
 export async function pageOf<Row, Item>(
   limit: number,
   find: (limit: number) => Promise<Row[]>,
   item: (row: Row) => Item,
   cursor: (row: Row) => readonly (string | number)[],
+  fitting: (rows: readonly Row[]) => number = ({ length }) => length,
 ): Promise<{ items: Item[]; next: string | null }> {
   const rows = await find(limit + 1);
-  const last = rows.length > limit ? rows[limit - 1] : undefined;
+  const held = Math.min(limit, fitting(rows));
+  const last = rows.length > held ? rows[held - 1] : undefined;
   return {
-    items: rows.slice(0, limit).map(item),
+    items: rows.slice(0, held).map(item),
     next: last === undefined ? null : encodeCursor(cursor(last)),
   };
 }

@@ -6,6 +6,7 @@ import { findPostings } from '../postgres/findPostings.ts';
 import {
   findReservation,
   findReservations,
+  fittingReservations,
   type ReservationRow,
 } from '../postgres/findReservations.ts';
 import type { ReservationStatus } from '../stock/stock.ts';
@@ -68,6 +69,8 @@ export function addPostingRoutes(app: FastifyInstance, { reads }: Database): voi
       schema: {
         tags: ['Stock'],
         summary: 'List reservations, oldest first',
+        description:
+          'A page has `limit` reservations, or fewer where they have more than 4,000 lines together.',
         querystring: Type.Object(
           {
             status: Type.Optional(Type.Enum(['active', 'closed', 'expired'])),
@@ -85,6 +88,7 @@ export function addPostingRoutes(app: FastifyInstance, { reads }: Database): voi
         (limit) => findReservations(reads, principal.tenant, query, { limit, after: after?.[0] }),
         (row) => row,
         (row) => [row.id],
+        fittingReservations,
       );
       return { items: await withPostings(items, principal.tenant), next };
     },

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { waitFor } from '@onhand/fixtures';
 import { startApi, stock, type Tenant } from './testing/api.ts';
-import { assertFaults, assertProblem, type Caller, type Reply } from './testing/caller.ts';
+import {
+  assertFaults,
+  assertProblem,
+  type Body,
+  type Caller,
+  type Reply,
+} from './testing/caller.ts';
 
 const api = await startApi({ after });
 
@@ -277,4 +283,40 @@ test('reservations are listed by status, all pages, none twice', async () => {
   assert.deepEqual(await list('&status=expired'), [gone]);
   const { items } = (await writer.get('/v1/reservations?status=closed')).body;
   assert.deepEqual(items[0], (await writer.get(`/v1/reservations/${ids[1]}`)).body);
+});
+
+test('reservations with many lines are listed in pages of fewer, none twice', async (t) => {
+  const { id, writer } = await stocked();
+  const lines = Array.from({ length: 1001 }, (_, n) => ({ product: `P${n}`, quantity: 10 }));
+  await (await api.session(t)).query(
+    'INSERT INTO products (tenant_id, product) SELECT $1, unnest($2::text[])',
+    [id, lines.map(({ product }) => product)],
+  );
+  await writer.did('/v1/receipts', { warehouse: 'W1', lines });
+  const sizes = [1001, 1001, 1001, 1000, 1000, 1000, 1000, 1, 1001];
+  const ids: string[] = [];
+  for (const size of sizes) {
+    const some = lines.slice(0, size).map(({ product }) => ({ product, quantity: 1 }));
+    ids.push((await writer.did('/v1/reservations', { warehouse: 'W1', lines: some })).body.id);
+  }
+  const pages = async (query: string) => {
+    const found: Body[][] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await writer.get(`/v1/reservations?${query}${cursor}`);
+      found.push(body.items);
+      cursor = body.next && `&cursor=${body.next}`;
+    }
+    assert.deepEqual(
+      found.flat().map((each) => each.id),
+      ids,
+    );
+    assert.deepEqual(
+      found.flat().map((each) => each.lines.length),
+      sizes,
+    );
+    return found.map(({ length }) => length);
+  };
+  assert.deepEqual(await pages('limit=1000'), [3, 4, 2]);
+  assert.deepEqual(await pages('status=active&limit=4'), [3, 4, 2]);
+  assert.deepEqual(await pages('limit=2'), [2, 2, 2, 2, 1]);
 });

@@ -16,7 +16,7 @@ import { type Database, openDatabase } from './database.ts';
 import { findLevels } from './findLevels.ts';
 import { findPostings } from './findPostings.ts';
 import { findRecord } from './findRecord.ts';
-import { findReservation, findReservations } from './findReservations.ts';
+import { findReservation, findReservations, fittingReservations } from './findReservations.ts';
 import { LevelReader } from './levelReader.ts';
 import { verifyLedger } from './verifyLedger.ts';
 
@@ -166,4 +166,27 @@ test('active reservations are listed without those that have expired', async (t)
   };
   const read = await rowsRead(rig, 'reservations', list);
   assert.ok(read <= 12, `${read} rows were read`);
+});
+
+test('a page of reservations with many lines ends where it is full', async (t) => {
+  const rig = await pipelineRig(t);
+  await rig.session.query(
+    `WITH made AS (
+       INSERT INTO reservations (tenant_id, reservation_id, posting_id, warehouse, recorded_at)
+       SELECT $1, gen_random_uuid(), gen_random_uuid(), 'W1', now() FROM generate_series(1, 30)
+       RETURNING tenant_id, reservation_id)
+     INSERT INTO reservation_lines
+       (tenant_id, reservation_id, position, warehouse, product, quantity)
+     SELECT tenant_id, reservation_id, n, 'W1', 'P' || n, 1
+     FROM made, generate_series(1, 1000) n`,
+    [tenant],
+  );
+  await rig.session.query('ANALYZE reservations, reservation_lines');
+  const list = async (reads: pg.Pool) => {
+    const found = await findReservations(reads, tenant, {}, { after: undefined, limit: 101 });
+    assert.equal(found.length, 5);
+    assert.equal(fittingReservations(found), 4);
+  };
+  const read = await rowsRead(rig, 'reservation_lines', list);
+  assert.ok(read <= 6000, `${read} lines were read`);
 });
