@@ -169,6 +169,25 @@ const post = (type: string, length: number, key = 'k') => [
   `Content-Length: ${length}`,
 ];
 
+test('a list that is too long is refused for its length alone, whatever its items', async () => {
+  const items = Array.from({ length: 300_000 }, () => ({}));
+  for (const [path, body, fault, itemsMax] of [
+    ['receipts', { warehouse: '', lines: items }, '$.lines', 2000],
+    ['batches', { commands: items }, '$.commands', 1000],
+  ] as const) {
+    const reply = await writer.post(`/v1/${path}`, body);
+    assertFaults(reply, fault);
+    assert.match(reply.body.detail, new RegExp(`more than ${itemsMax} items`));
+  }
+  const command = { type: 'receipt', idempotencyKey: 'k', warehouse: '', lines: items };
+  const { results } = (await writer.post('/v1/batches', { commands: [command] })).body;
+  assert.deepEqual(
+    results[0]?.body.errors.map(({ path }) => path),
+    ['$.commands[0].lines'],
+  );
+  await assertNothingHappened();
+});
+
 test('a body of 2 MiB is refused with 413', async () => {
   const body = JSON.stringify(with_({ note: 'x'.repeat(2 * 1024 * 1024) }));
   // The answer comes before the body is read, so the head alone is sent.
