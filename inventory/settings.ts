@@ -225,7 +225,8 @@ const REQUIRED = {
     unit: 'requests per second',
     min: 0,
     max: 1_000_000,
-    description: 'Requests of one API key, at most; past it 429 `rate-limited`. 0 = no limit.',
+    description:
+      'Requests of one API key, or of one address without a key, at most; past it 429 `rate-limited`. 0 = no limit. `/healthz` and `/readyz` have none.',
   }),
   stopTimeoutMs: integer({
     name: 'ONHAND_STOP_TIMEOUT_MS',

@@ -149,18 +149,20 @@ function addRequestIds(app: FastifyInstance): void {
   });
 }
 
+const noRateHeaders = {
+  'x-ratelimit-limit': false,
+  'x-ratelimit-remaining': false,
+  'x-ratelimit-reset': false,
+};
+
 async function addRateLimit(app: FastifyInstance, max: number): Promise<void> {
   await app.register(rateLimit, {
     max,
     timeWindow: 1_000,
     hook: 'preParsing',
+    addHeadersOnExceeding: noRateHeaders,
     keyGenerator: ({ principal, ip }) =>
       principal === null ? ip : `${principal.tenant} ${principal.name}`,
-    addHeaders: {
-      'x-ratelimit-limit': false,
-      'x-ratelimit-remaining': false,
-      'x-ratelimit-reset': false,
-      'retry-after': true,
-    },
+    addHeaders: { ...noRateHeaders, 'retry-after': true },
   });
 }

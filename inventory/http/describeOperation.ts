@@ -150,7 +150,8 @@ function describeRefusals(responses: Operation['responses'], route: RouteOptions
 function refusalsOf({ config, schema }: RouteOptions): ErrorCode[] {
   const { role, described = {} } = config ?? {};
   // Even where nothing else can be wrong, HTTP/1.1 requires a Host.
-  const codes: ErrorCode[] = ['validation-failed', 'rate-limited', 'internal-error'];
+  const codes: ErrorCode[] = ['validation-failed', 'internal-error'];
+  if (config?.rateLimit !== false) codes.push('rate-limited');
   if (role !== undefined) codes.push('unauthenticated', 'database-unavailable');
   // Every API key may read.
   if (role !== undefined && role !== 'reader') codes.push('forbidden');

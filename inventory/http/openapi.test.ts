@@ -92,10 +92,19 @@ test('a request in flight, and one past the rate of its key, are answered as des
   await session.query('ROLLBACK');
   await first;
   const limited = await api.another(t, { rateLimitPerSecond: 1 });
-  for (const path of ['/v1/stock', '/healthz']) {
-    const burst = await Promise.all([1, 2, 3].map(() => reader.at(limited).get(path)));
+  for (const [path, real] of [
+    ['/v1/stock', '/v1/stock'],
+    ['/problems/{code}', '/problems/forbidden'],
+  ] as const) {
+    described(`GET ${path}`, 200, await reader.at(limited).get(real));
+    const burst = await Promise.all([1, 2, 3].map(() => reader.at(limited).get(real)));
     const refused = burst.find(({ status }) => status === 429);
     described(`GET ${path}`, 429, refused as Reply);
+  }
+  for (const path of ['/healthz', '/readyz']) {
+    const burst = await Promise.all([1, 2, 3].map(() => limited.get(path)));
+    for (const reply of burst) described(`GET ${path}`, 200, reply);
+    assert.equal(description.paths[path]?.get?.responses[429], undefined);
   }
 });
 

@@ -9,11 +9,15 @@ export interface Readiness {
   isStopping(): boolean;
 }
 
+/** Whoever asks shares an address with others: their rate must not make a sound process look sick. */
+const unlimited = { rateLimit: false } as const;
+
 /** `/healthz`: the process. `/readyz`: whether it can do its work. */
 export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness): void {
   app.get(
     '/healthz',
     {
+      config: unlimited,
       schema: {
         tags: ['Operations'],
         summary: 'Whether the process answers',
@@ -25,7 +29,10 @@ export function addOperationsRoutes(app: FastifyInstance, readiness: Readiness):
   app.get(
     '/readyz',
     {
-      config: { described: { refusals: ['overloaded', 'database-unavailable'] } },
+      config: {
+        ...unlimited,
+        described: { refusals: ['overloaded', 'database-unavailable'] },
+      },
       schema: {
         tags: ['Operations'],
         summary: 'Whether the service can do its work',
