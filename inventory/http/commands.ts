@@ -16,6 +16,8 @@ export interface CommandKind {
   readonly summary: string;
   /** What its decision may refuse. */
   readonly refusals: readonly Refusal['code'][];
+  /** What else the description says of a body that `decode` takes. */
+  readonly rule?: object;
   /** No body: all that the reservation holds. */
   readonly bodyOptional?: true;
   /**
@@ -114,6 +116,7 @@ export const commandKinds: readonly CommandKind[] = [
     schema: schemas.Reservation,
     summary: 'Hold available stock for an order',
     refusals: [...unknown, 'validation-failed', ...beyondLevels],
+    rule: { not: { required: ['expiresAt', 'ttlSeconds'] } },
     decode: ({ warehouse, lines, ...body }) => ({
       type: 'reservation',
       warehouse,
@@ -143,7 +146,7 @@ export const commandKinds: readonly CommandKind[] = [
     target: 'reservation',
     schema: schemas.ReservationChange,
     summary: 'Give back what a reservation holds, all or part',
-    refusals: [...inactive, 'unknown-product', 'insufficient-stock'],
+    refusals: [...inactive, 'unknown-product', ...beyondLevels],
     bodyOptional: true,
     decode: (body, reservation) => ({
       type: 'reservation-release',
@@ -159,6 +162,7 @@ export const commandKinds: readonly CommandKind[] = [
     schema: schemas.ReservationExtension,
     summary: 'Let a reservation expire later',
     refusals: [...inactive, 'validation-failed'],
+    rule: { oneOf: [{ required: ['expiresAt'] }, { required: ['ttlSeconds'] }] },
     decode: (body, reservation) => {
       const later = expiry(body);
       if (later.expiresAt === undefined && later.ttlSeconds === undefined) {

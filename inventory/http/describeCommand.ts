@@ -36,11 +36,12 @@ const undecided: readonly ErrorCode[] = [
 
 /** @param answer the schema of what the command answers when it takes effect */
 export function describeCommand(kind: CommandKind, answer: TSchema): RouteDescription {
-  const { refusals, bodyOptional = false } = kind;
+  const { refusals, schema, rule, bodyOptional = false } = kind;
   return {
     refusals: undecided,
     recorded: refusals,
     parameters: [keyHeader],
+    ...(rule !== undefined && { body: { ...schema, ...rule } }),
     bodyOptional,
     answers: {
       200: {

@@ -177,6 +177,54 @@ test('every route describes how it refuses', async () => {
   assert.ok(description.paths['/healthz']?.get?.responses[400]);
 });
 
+test('Retry-After is described where the specification has it', () => {
+  for (const [method, path, { responses }] of description.operations()) {
+    for (const [status, { headers = {} }] of Object.entries(responses)) {
+      if (!('Retry-After' in headers)) continue;
+      assert.ok(['409', '429', '503'].includes(status), `${method} ${path} ${status}`);
+    }
+  }
+});
+
+test('a release that would overflow is answered as described, also again', async () => {
+  const { writer } = await api.tenant();
+  await stock(writer, 'P');
+  const held = (await writer.did('/v1/reservations', p(1))).body.id;
+  const line = { product: 'P', quantity: Number.MAX_SAFE_INTEGER };
+  const path = `/v1/reservations/${held}/release`;
+  for (const replayed of [null, 'true']) {
+    const reply = await writer.post(path, { lines: [line, line] }, 'k');
+    described('POST /v1/reservations/{reservation}/release', 422, reply);
+    assert.equal(reply.body.code, 'quantity-overflow');
+    assert.equal(reply.headers.get('idempotent-replayed'), replayed);
+  }
+});
+
+test('which expiries a command takes is described, and the example is one', async () => {
+  const { writer } = await api.tenant();
+  await stock(writer, 'P');
+  const held = (await writer.did('/v1/reservations', { ...p(1), ttlSeconds: 600 })).body.id;
+  for (const [path, template, others] of [
+    ['/v1/reservations', '/v1/reservations', p(1)],
+    [`/v1/reservations/${held}/extend`, '/v1/reservations/{reservation}/extend', {}],
+  ] as const) {
+    const { requestBody } = description.paths[template]?.post ?? {};
+    const schema = requestBody?.content['application/json']?.schema as ExpirySchema;
+    const matches = new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
+    const expiresAt = schema.properties.expiresAt.examples[0];
+    const ttlSeconds = 900;
+    for (const expiry of [{}, { ttlSeconds }, { expiresAt }, { expiresAt, ttlSeconds }]) {
+      const body = { ...others, ...expiry };
+      const reply = await writer.post(path, body);
+      assert.equal(reply.status, matches(body) ? 201 : 400, reply.text);
+    }
+  }
+});
+
+interface ExpirySchema {
+  properties: { expiresAt: { examples: string[] } };
+}
+
 test('a body is required exactly where an absent one is refused', async () => {
   const { admin } = await api.tenant();
   const optional: string[] = [];

@@ -68,7 +68,8 @@ const quantityLines = linesOf({ product: Code, quantity: Quantity });
 const closed = { additionalProperties: false } as const;
 
 const expiry = {
-  expiresAt: Type.Optional(DateTime),
+  // An example that can be sent as it is.
+  expiresAt: Type.Optional(Type.String({ ...DateTime, examples: ['2099-12-31T23:59:59.000Z'] })),
   ttlSeconds: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 315_360_000, description: 'At most ten years.' }),
   ),
