@@ -13,6 +13,7 @@ import path from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createTestDatabase, environment, makeTestFolder, waitFor } from '@onhand/fixtures';
+import type pg from 'pg';
 import { Link } from '../../faults/network/link.ts';
 import { openPool, openSession } from '../testing/pipelineRig.ts';
 import { startProxy, type TcpProxy, targetOf, through } from '../testing/proxy.ts';
@@ -159,14 +160,37 @@ test('a link that breaks refuses the migration and does not end the process', as
   await assert.rejects(migrate(through(proxy, url)), /^Error: Connection terminated unexpectedly/);
 });
 
-/** Holds a start up by what one session has, for twice as long as an answer may take. */
-async function assertWaits(t: TestContext, hold: string, release: string, lockType: string) {
+test('a database that applied the text that deadlocked is current', async (t) => {
   const { url, pool } = await database(t);
-  const holder = await openSession(t, url);
-  await holder.query(hold);
-  const applied = migrate(url, { answerWaitMs: 300 });
-  applied.catch(() => {});
-  await waitFor('it waits', async () => {
+  await migrate(url);
+  const { rowCount } = await pool.query(
+    `UPDATE schema_migrations
+     SET checksum = '8a5932d95ccd0dcd993425acf6ca079f80ee7510dccb094a74de552b76837b00'
+     WHERE version = 2`,
+  );
+  assert.equal(rowCount, 1);
+  assert.deepEqual(await migrate(url), []);
+  assert.equal(await isMigrated(pool), true);
+});
+
+/** A database of the release before the second migration. */
+async function olderDatabase(t: TestContext) {
+  const { url, pool } = await database(t);
+  await migrate(url);
+  await pool.query(`
+    DELETE FROM schema_migrations WHERE version = 2;
+    DROP INDEX reservation_lines_open;
+    CREATE INDEX reservation_lines_expiring
+      ON reservation_lines (tenant_id, warehouse, product, expires_at)
+      WHERE expires_at IS NOT NULL AND shipped + released + expired < quantity`);
+  const reader = await openSession(t, url);
+  await reader.query('BEGIN; SELECT FROM reservation_lines');
+  return { url, pool, reader };
+}
+
+/** Resolves when one session waits for a lock of this kind. */
+function waitsForLock(pool: pg.Pool, lockType: string) {
+  return waitFor('it waits', async () => {
     const { rowCount } = await pool.query(
       `SELECT FROM pg_locks WHERE locktype = $1 AND NOT granted
        AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`,
@@ -174,25 +198,100 @@ async function assertWaits(t: TestContext, hold: string, release: string, lockTy
     );
     return rowCount === 1;
   });
+}
+
+test('commands go on while a reader is in the way of a migration, which waits for it', async (t) => {
+  const { url, pool, reader } = await olderDatabase(t);
+  const applied = migrate(url, { lockTryMs: 200 });
+  applied.catch(() => {});
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await waitsForLock(pool, 'relation');
+    await pool.query('SELECT FROM reservation_lines');
+  }
+  await reader.query('COMMIT');
+  assert.deepEqual(await applied, ['000002_open_reservation_lines.sql']);
+});
+
+test('a reader that stays in the way of a migration refuses it in one line', async (t) => {
+  const { url, pool } = await olderDatabase(t);
+  await assert.rejects(migrate(url, { lockTryMs: 50, lockWaitMs: 100 }), {
+    name: 'MigrationError',
+    message:
+      'migration 000002_open_reservation_lines.sql failed: for 0.1 s other sessions, as of pg_dump, were using the tables that it changes; start again when they are done',
+  });
+  assert.equal(await isMigrated(pool), false);
+});
+
+test('a command that has read when a migration comes writes before it', async (t) => {
+  const { url, pool, reader: command } = await olderDatabase(t);
+  const applied = migrate(url);
+  applied.catch(() => {});
+  await waitsForLock(pool, 'relation');
+  await command.query('SET LOCAL lock_timeout = 500; UPDATE reservation_lines SET shipped = 0');
+  await command.query('COMMIT');
+  assert.deepEqual(await applied, ['000002_open_reservation_lines.sql']);
+});
+
+/** Holds a start up by what one session has, for twice as long as an answer may take. */
+async function assertWaits(
+  t: TestContext,
+  { url, pool }: { url: string; pool: pg.Pool },
+  [hold, release, lockType]: readonly [hold: string, release: string, lockType: string],
+) {
+  const holder = await openSession(t, url);
+  await holder.query(hold);
+  const applied = migrate(url, { answerWaitMs: 300 });
+  applied.catch(() => {});
+  await waitsForLock(pool, lockType);
   // The 300 ms of an answer must pass, twice, without its giving up.
   await pool.query('SELECT pg_sleep(0.6)');
   await holder.query(release);
   assert.equal((await applied)[0], '000001_initial.sql');
 }
 
-test('a queue for the turn is waited for longer than an answer', (t) =>
-  assertWaits(
-    t,
-    'SELECT pg_advisory_lock(7316001)',
-    'SELECT pg_advisory_unlock(7316001)',
-    'advisory',
-  ));
+const turn = [
+  'SELECT pg_advisory_lock(7316001)',
+  'SELECT pg_advisory_unlock(7316001)',
+  'advisory',
+] as const;
+test('a queue for the turn is waited for longer than an answer', async (t) => {
+  await assertWaits(t, await database(t), turn);
+});
 
-test('a migration is waited for longer than an answer', (t) =>
-  assertWaits(t, 'BEGIN; CREATE TABLE tenants (a integer)', 'ROLLBACK', 'transactionid'));
+test('a migration is waited for longer than an answer', async (t) => {
+  const table = ['BEGIN; CREATE TABLE tenants (a integer)', 'ROLLBACK', 'transactionid'] as const;
+  await assertWaits(t, await database(t), table);
+});
+
+test('a transaction_timeout of the database does not bound a start', async (t) => {
+  const own = await database(t);
+  const { rows } = await own.pool.query('SHOW server_version_num');
+  if (Number(rows[0].server_version_num) < 170_000) return t.skip('PostgreSQL knows it from 17 on');
+  const { pathname } = new URL(own.url);
+  await own.pool.query(`ALTER DATABASE ${pathname.slice(1)} SET transaction_timeout = '300ms'`);
+  await assertWaits(t, own, turn);
+});
+
+test('a start that is killed leaves nothing running at the server', async (t) => {
+  const { url, pool } = await database(t);
+  const [hold] = turn;
+  await (await openSession(t, url)).query(hold);
+  const proxy = await startProxy(t, targetOf(url));
+  const killed = assert.rejects(migrate(through(proxy, url)));
+  await waitsForLock(pool, 'advisory');
+  proxy.cutAll();
+  await killed;
+  await waitFor('its session ends', async () => {
+    const { rowCount } = await pool.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`,
+    );
+    return rowCount === 0;
+  });
+});
 
 const statements = [
   'SET lock_timeout',
+  'SET client_connection_check_interval',
   'pg_try_advisory_lock',
   'CREATE TABLE IF NOT EXISTS',
   'SELECT version',

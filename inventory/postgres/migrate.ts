@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { sqlState } from './failures.ts';
 import { refuseReadOnly } from './refuseReadOnly.ts';
@@ -25,11 +26,28 @@ interface Applied {
 
 const directory = path.join(import.meta.dirname, '..', 'migrations');
 
+/**
+ * Texts of migrations that were replaced by one that comes to the same schema. A database that applied
+ * one is as good as any other.
+ */
+const superseded: readonly Pick<Migration, 'version' | 'checksum'>[] = [
+  // Made its index first, and deadlocked with reservations when it then dropped the old one.
+  { version: 2, checksum: '8a5932d95ccd0dcd993425acf6ca079f80ee7510dccb094a74de552b76837b00' },
+];
+
 /** Any number that no other program uses as an advisory lock of this database. */
 const advisoryLock = 7_316_001;
 
 /** How long to wait for another instance that migrates, and for tables that others use. */
 const lockWaitMs = 60_000;
+
+/**
+ * How long one try for the locks of a migration may last, and then how long until the next. All who
+ * want the table meanwhile queue behind it, also where only a reader such as pg_dump is in its way: they
+ * have their turn between two tries. Longer than the second of deadlock_timeout, after which PostgreSQL
+ * cancels an autovacuum that is in the way.
+ */
+const lockTryMs = 1_500;
 
 /** How long connecting may take, and each statement that has nothing to wait for. */
 const answerWaitMs = 5_000;
@@ -44,15 +62,22 @@ const migrationMs = 3_600_000;
  */
 const idleMs = 10_000;
 
+// A transaction_timeout, of PostgreSQL 17 on, would bound a migration together with its waits.
 const sessionSettings = `
   SET lock_timeout = ${lockWaitMs};
   SET statement_timeout = ${migrationMs};
   SET idle_session_timeout = ${idleMs};
-  SET idle_in_transaction_session_timeout = ${idleMs}`;
+  SET idle_in_transaction_session_timeout = ${idleMs};
+  SELECT set_config('transaction_timeout', '0', false)
+  WHERE current_setting('server_version_num')::int >= 170000`;
 
 export interface MigrateOptions {
   /** How long each statement that has nothing to wait for may take, ms. Default 5,000. */
   readonly answerWaitMs?: number;
+  /** How long to try for tables that others use, ms. Default 60,000. */
+  readonly lockWaitMs?: number;
+  /** How long each try may hold up others, ms. Default 1,500. */
+  readonly lockTryMs?: number;
 }
 
 /**
@@ -63,8 +88,9 @@ export interface MigrateOptions {
  *
  * No link can hold a start up for ever. A statement that has nothing to wait for is given up after
  * `answerWaitMs`; where the schema is current and nobody migrates, there are no others. One that waits
- * for the advisory lock is given up that long after `lockWaitMs`. A migration's own text is bounded
- * by `migrationMs`; a peer that is gone is noticed sooner, by TCP keep-alive.
+ * for the advisory lock is given up that long after `lockWaitMs`. A migration whose tables others
+ * use is tried again until `lockWaitMs` have passed. Its own text is bounded by `migrationMs`; a peer that
+ * is gone is noticed sooner, by TCP keep-alive.
  * @returns the names of the migrations that were applied now
  * @throws MigrationError
  * @throws ReadOnlyError
@@ -87,6 +113,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     await client.connect();
     try {
       await client.query(sessionSettings);
+      await endWithClient(client);
       await refuseReadOnly(client);
       await refuseEncoding(client);
       await takeTurn(client, waitMs);
@@ -99,13 +126,23 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
           applied_at timestamptz NOT NULL DEFAULT now()
         )`);
       const pending = pendingOf(migrations, await readApplied(client));
-      for (const migration of pending) await apply(client, migration);
+      for (const migration of pending) await apply(client, migration, options);
       return pending.map(({ name }) => name);
     } finally {
       await leave(client, waitMs);
     }
   } catch (error) {
     throw inWords(error);
+  }
+}
+
+/** Does not leave a migration at work, with its locks, when the start that runs it was killed. */
+async function endWithClient(client: pg.Client): Promise<void> {
+  try {
+    await client.query(`SET client_connection_check_interval = '1s'`);
+  } catch (error) {
+    // Invalid on platforms whose kernel does not tell. The session then ends with its statement.
+    if (sqlState(error) !== '22023') throw error;
   }
 }
 
@@ -228,7 +265,7 @@ function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]
         `the database is newer than this release: it has migration ${name}; start a newer release`,
       );
     }
-    if (ours.checksum !== checksum) {
+    if (ours.checksum !== checksum && !isSuperseded(version, checksum)) {
       throw new MigrationError(
         `migration ${name} was changed after it was applied; restore the file that was applied`,
       );
@@ -238,17 +275,48 @@ function pendingOf(migrations: readonly Migration[], applied: readonly Applied[]
   return migrations.filter(({ version }) => !done.has(version));
 }
 
-async function apply(client: pg.Client, { version, name, text, checksum }: Migration) {
+function isSuperseded(version: number, checksum: string): boolean {
+  return superseded.some((old) => old.version === version && old.checksum === checksum);
+}
+
+async function apply(client: pg.Client, migration: Migration, options: MigrateOptions) {
+  const waitMs = options.lockWaitMs ?? lockWaitMs;
+  const tryMs = options.lockTryMs ?? lockTryMs;
+  const deadline = performance.now() + waitMs;
   try {
-    await client.query('BEGIN');
+    while (!(await tryToApply(client, migration, tryMs))) {
+      if (performance.now() > deadline) {
+        throw new Error(
+          `for ${waitMs / 1000} s other sessions, as of pg_dump, were using the tables that it changes; start again when they are done`,
+        );
+      }
+      await pause(tryMs);
+    }
+  } catch (error) {
+    const cause = inWords(error);
+    throw new MigrationError(`migration ${migration.name} failed: ${cause.message}`, { cause });
+  }
+}
+
+/** @returns false when others held what it has to lock; nothing of it was done then */
+async function tryToApply(
+  client: pg.Client,
+  { version, name, text, checksum }: Migration,
+  tryMs: number,
+): Promise<boolean> {
+  try {
+    await client.query(`BEGIN; SET LOCAL lock_timeout = ${tryMs}`);
     await waitLong(client, text, migrationMs);
     await client.query(
       'INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)',
       [version, name, checksum],
     );
     await client.query('COMMIT');
+    return true;
   } catch (error) {
-    const cause = inWords(error);
-    throw new MigrationError(`migration ${name} failed: ${cause.message}`, { cause });
+    // lock_not_available, deadlock_detected
+    if (!['55P03', '40P01'].includes(sqlState(error) ?? '')) throw error;
+    await client.query('ROLLBACK');
+    return false;
   }
 }
