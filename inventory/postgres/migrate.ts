@@ -208,18 +208,23 @@ async function leave(client: pg.Client, waitMs: number): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Whether the database has exactly the migrations of this code. */
+/**
+ * Whether the database has the migrations of this code, as they are here. It may have newer ones: they
+ * suit the release before, whose instances go on until each is replaced.
+ */
 export async function isMigrated(pool: pg.Pool): Promise<boolean> {
   const migrations = await ownMigrations();
   try {
     const { rows } = await pool.query<Applied>(
       'SELECT version, name, checksum FROM schema_migrations ORDER BY version',
     );
-    return pendingOf(migrations, rows).length === 0;
+    const newest = migrations.at(-1)?.version ?? 0;
+    const known = rows.filter(({ version }) => version <= newest);
+    return pendingOf(migrations, known).length === 0;
   } catch (error) {
     // No such table: somebody has put another database in its place.
     if (sqlState(error) === '42P01') return false;
-    // Newer or other migrations than this code's, after a later release has started.
+    // Other migrations than this code's.
     if (error instanceof MigrationError) return false;
     throw error;
   }
