@@ -7,8 +7,13 @@ export const localCommit: Mutant = {
   patches: [
     {
       file: 'inventory/postgres/database.ts',
-      find: "  default_transaction_isolation: 'read committed',",
-      replace: "  default_transaction_isolation: 'read committed',\n  synchronous_commit: 'local',",
+      find: "  synchronous_commit: 'on',",
+      replace: "  synchronous_commit: 'local',",
+    },
+    {
+      file: 'inventory/postgres/database.ts',
+      find: "    WHEN 'synchronous_commit' THEN current_setting(name) IN ('off', 'local')",
+      replace: "    WHEN 'synchronous_commit' THEN true",
     },
   ],
   kinds: ['lose-primary'],

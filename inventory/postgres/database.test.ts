@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { createTestDatabase } from '@onhand/fixtures';
 import { openDatabase } from './database.ts';
 
-test('every session has its bounds, whatever options its URL names', async (t) => {
+/** Connections of the service whose role or database has other defaults. */
+async function openWith(t: TestContext, options: string) {
   const url = new URL((await createTestDatabase(t)).url);
-  url.searchParams.set('options', '-c lock_timeout=1 -c jit=on -c search_path=elsewhere,public');
+  url.searchParams.set('options', options);
   const { writes, lookups, reads, close } = openDatabase({ url: url.href, connections: 6 });
   t.after(close);
   const settings = async (pool: typeof writes, ...names: string[]) => {
@@ -15,6 +16,14 @@ test('every session has its bounds, whatever options its URL names', async (t) =
     );
     return rows.map(({ value }) => value);
   };
+  return { writes, lookups, reads, settings };
+}
+
+test('every session has its bounds, whatever options its URL names', async (t) => {
+  const { writes, lookups, reads, settings } = await openWith(
+    t,
+    '-c lock_timeout=1 -c jit=on -c search_path=elsewhere,public',
+  );
   const bounds = ['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout'];
   for (const pool of [writes, lookups, reads]) {
     assert.deepEqual(await settings(pool, ...bounds), ['6s', '10s', '4s']);
@@ -22,6 +31,21 @@ test('every session has its bounds, whatever options its URL names', async (t) =
   }
   assert.deepEqual(await settings(writes, 'jit', 'plan_cache_mode'), ['off', 'force_generic_plan']);
 });
+
+for (const [given, taken] of [
+  ['off', 'on'],
+  ['local', 'on'],
+  ['on', 'on'],
+  ['remote_write', 'remote_write'],
+  ['remote_apply', 'remote_apply'],
+] as const) {
+  test(`a commit waits as for ${taken} where the default is ${given}`, async (t) => {
+    const { writes, reads, settings } = await openWith(t, `-c synchronous_commit=${given}`);
+    for (const pool of [writes, reads]) {
+      assert.deepEqual(await settings(pool, 'synchronous_commit'), [taken]);
+    }
+  });
+}
 
 for (const [connections, split] of [
   [2, [1, 1]],

@@ -59,6 +59,8 @@ const queryTimeoutMs = 12_000;
 const sessionSettings = {
   // What a statement by itself runs in; a role or a database may have another default.
   default_transaction_isolation: 'read committed',
+  // What is acknowledged is on disk, and where the standbys are. See `applies`.
+  synchronous_commit: 'on',
   statement_timeout: `${statementTimeoutMs}`,
   lock_timeout: `${lockTimeoutMs}`,
   idle_in_transaction_session_timeout: `${idleInTransactionTimeoutMs}`,
@@ -85,6 +87,13 @@ const batchSettings = {
   enable_material: 'off',
 };
 
+/** Which of the settings a session takes. How a commit waits is the operator's choice; whether it does is not. */
+const applies = `
+  CASE name
+    WHEN 'synchronous_commit' THEN current_setting(name) IN ('off', 'local')
+    ELSE true
+  END`;
+
 /**
  * A hook for new connections, which refuses those that cannot write. The startup parameter `options`
  * would save its round trip, but PgBouncer refuses it, and the `options` of a URL would take the place
@@ -94,7 +103,8 @@ function setting(settings: Readonly<Record<string, string>>) {
   const values = [Object.keys(settings), Object.values(settings)];
   const text = `
     SELECT count(set_config(name, value, false)), ${readOnlyReason}
-    FROM unnest($1::text[], $2::text[]) AS s (name, value)`;
+    FROM unnest($1::text[], $2::text[]) AS s (name, value)
+    WHERE ${applies}`;
   return async (client: pg.ClientBase) => {
     try {
       await refuseReadOnly(client, text, values);
