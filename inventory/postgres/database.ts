@@ -69,6 +69,10 @@ const sessionSettings = {
   tcp_keepalives_interval: '3',
   tcp_keepalives_count: '3',
   timezone: 'UTC',
+  // How values are written in what is read here, and that a NULL in the arrays of `arrays.ts` is one.
+  datestyle: 'ISO, YMD',
+  intervalstyle: 'postgres',
+  array_nulls: 'on',
   client_min_messages: 'warning',
   // Every statement has an index for what it looks for, in the order it wants. On tables that are small
   // or not analysed yet the planner prefers to read them whole, and a plan made then stays as they grow.
