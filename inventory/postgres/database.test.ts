@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { createTestDatabase } from '@onhand/fixtures';
+import { openSession } from '../testing/pipelineRig.ts';
 import { openDatabase } from './database.ts';
 
 /** Connections of the service whose role or database has other defaults. */
@@ -46,6 +47,17 @@ for (const [given, taken] of [
     }
   });
 }
+
+test('a transaction_timeout of the database does not end a batch that waits', async (t) => {
+  const { url, name } = await createTestDatabase(t);
+  const session = await openSession(t, url);
+  const { rows } = await session.query('SHOW server_version_num');
+  if (Number(rows[0].server_version_num) < 170_000) return t.skip('PostgreSQL knows it from 17 on');
+  await session.query(`ALTER DATABASE ${name} SET transaction_timeout = '100ms'`);
+  const { writes, reads, close } = openDatabase({ url, connections: 2 });
+  t.after(close);
+  for (const pool of [writes, reads]) await pool.query('SELECT pg_sleep(0.2)');
+});
 
 for (const [connections, split] of [
   [2, [1, 1]],

@@ -64,6 +64,8 @@ const sessionSettings = {
   statement_timeout: `${statementTimeoutMs}`,
   lock_timeout: `${lockTimeoutMs}`,
   idle_in_transaction_session_timeout: `${idleInTransactionTimeoutMs}`,
+  // Each statement is bounded, and each pause between two. PostgreSQL 17 and later.
+  transaction_timeout: '0',
   // A client whose machine is gone says nothing any more: its session ends after some 20 s.
   tcp_keepalives_idle: '10',
   tcp_keepalives_interval: '3',
@@ -91,9 +93,13 @@ const batchSettings = {
   enable_material: 'off',
 };
 
-/** Which of the settings a session takes. How a commit waits is the operator's choice; whether it does is not. */
+/**
+ * Which of the settings a session takes: those that its server knows. How a commit waits is the
+ * operator's choice; whether it does is not.
+ */
 const applies = `
   CASE name
+    WHEN 'transaction_timeout' THEN current_setting('server_version_num')::int >= 170000
     WHEN 'synchronous_commit' THEN current_setting(name) IN ('off', 'local')
     ELSE true
   END`;

@@ -23,6 +23,14 @@ test('a statement behind a failed one in a pipeline says nothing against its bat
   await client.query('ROLLBACK');
 });
 
+test('a transaction that the server ended for its length is a database out of reach', async (t) => {
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  t.after(() => client.end());
+  const raise = `DO $$ BEGIN RAISE 'as meant' USING ERRCODE = '25P04'; END $$`;
+  await assert.rejects(client.query(raise), (error) => failureOf(error) === 'unreachable');
+});
+
 for (const code of [
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',

@@ -30,6 +30,7 @@ const READ_ONLY = '25006';
 
 const UNREACHABLE = new Set([
   '25P03', // idle_in_transaction_session_timeout: the connection is closed
+  '25P04', // transaction_timeout: likewise
   READ_ONLY, // read_only_sql_transaction: a standby, or a primary that was demoted
   '28000', // invalid_authorization_specification
   '28P01', // invalid_password
