@@ -5,8 +5,9 @@ import { createHash } from 'node:crypto';
  *
  * A value is `ik1c` flag owner(24) fingerprint(64), a claim, or `ik1r` …, a completed record (see
  * `value.ts`). The flag is `-`, or `w` once someone elsewhere waits: only then is it published that
- * there is news, on the channel that is named like the key. Any other value is foreign and counts as
- * absent.
+ * there is news, on the channel that is named like the key. A user who may not publish (an ACL without
+ * channels, as Redis makes them) fails no script: who waits looks by itself as well, see
+ * `wait-elsewhere.ts`. Any other value is foreign and counts as absent.
  */
 export interface Script {
   readonly text: string;
@@ -61,7 +62,7 @@ for i, key in ipairs(KEYS) do
   out[i] = 0
   if head and string.sub(head, 1, 4) == 'ik1c' and string.sub(head, 6, 29) == owner then
     redis.call('SET', key, string.sub(ARGV[2], at, at + length - 1), 'PX', ARGV[1])
-    if string.sub(head, 5, 5) == 'w' then redis.call('PUBLISH', key, '') end
+    if string.sub(head, 5, 5) == 'w' then redis.pcall('PUBLISH', key, '') end
     out[i] = 1
   end
   at = at + length
@@ -75,7 +76,7 @@ return out`);
  */
 export const settleScript = script(`
 for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
-  if held and string.sub(held, 1, 5) == 'ik1cw' then redis.call('PUBLISH', KEYS[i], '') end
+  if held and string.sub(held, 1, 5) == 'ik1cw' then redis.pcall('PUBLISH', KEYS[i], '') end
 end`);
 
 /**
@@ -89,7 +90,7 @@ for i, key in ipairs(KEYS) do
   out[i] = 0
   if type(head) == 'string' and string.sub(head, 1, 4) == 'ik1c' and string.sub(head, 6) == ARGV[i] then
     redis.call('DEL', key)
-    if string.sub(head, 5, 5) == 'w' then redis.call('PUBLISH', key, '') end
+    if string.sub(head, 5, 5) == 'w' then redis.pcall('PUBLISH', key, '') end
     out[i] = 1
   end
 end

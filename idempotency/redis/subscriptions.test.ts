@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import type { ClaimStore } from '../claims/claim-store.ts';
-import { claimOf, leaseMs, newKey, newOwner } from '../testing/claim-store-suite.ts';
+import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-store-suite.ts';
 import { RedisServer, type TestRedisClient } from '../testing/redis-server.ts';
 import { redisClaims } from './claims.ts';
 
@@ -114,3 +114,34 @@ for (const [name, open] of Object.entries(clients)) {
     );
   });
 }
+
+test('a user without channels completes, settles and releases what others wait for', async (t) => {
+  await direct.sendCommand('ACL SETUSER no-channels on >secret ~* +@all resetchannels'.split(' '));
+  const client = createClient({
+    username: 'no-channels',
+    password: 'secret',
+    socket: { path: server.socket, tls: false },
+  });
+  client.on('error', () => {});
+  await client.connect();
+  const store = redisClaims(client, options);
+  t.after(async () => {
+    await store.close();
+    client.destroy();
+  });
+  const awaited = async () => {
+    const claim = claimOf(newKey());
+    await store.claim(claim, leaseMs);
+    const held = await store.claim({ ...claim, owner: newOwner() }, leaseMs);
+    assert.equal(held.state, 'in-flight');
+    return claim;
+  };
+  assert.equal(await store.complete(await awaited(), record, leaseMs), true);
+  await store.settle?.([await awaited()]);
+  assert.equal(await store.release(await awaited()), true);
+  const { scope, key } = await awaited();
+  await assert.rejects(
+    store.watch(scope, key, () => {}),
+    /NOPERM/,
+  );
+});
