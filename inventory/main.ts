@@ -75,7 +75,7 @@ async function start(): Promise<void> {
   const backing = await startBacking(settings, logger);
   let service: Service | undefined;
   try {
-    await migrateOrExplain(backing.databaseUrl, settings);
+    await migrateOrExplain(backing.databaseUrl, settings, logger);
     const apiKey = settings.apiKey ?? keptApiKey(settings.dataDir);
     service = await createService(settings, backing, logger);
     await ensureAdmin(service, apiKey, settings);
@@ -106,9 +106,13 @@ async function ensureAdmin(
   );
 }
 
-async function migrateOrExplain(url: string, { databaseUrl, dataDir }: Settings): Promise<void> {
+async function migrateOrExplain(
+  url: string,
+  { databaseUrl, dataDir }: Settings,
+  logger: Logger,
+): Promise<void> {
   try {
-    await migrate(url);
+    await migrate(url, { warn: (line) => logger.warn(line) });
   } catch (error) {
     if (error instanceof MigrationError) throw new StartError(error.message);
     const database =

@@ -13,6 +13,8 @@ import {
   waitFor,
 } from '@onhand/fixtures';
 import { createClient } from '@redis/client';
+import { migrate } from './postgres/migrate.ts';
+import { openSession } from './testing/pipelineRig.ts';
 
 const main = path.join(import.meta.dirname, 'main.ts');
 
@@ -51,6 +53,22 @@ test('variables of libpq do not reach the sessions on the embedded database', as
   };
   const service = await startService(t, { env });
   assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
+});
+
+test('a start that makes a second ledger in a database says where the first is, once', async (t) => {
+  const { url } = await createTestDatabase(t);
+  const session = await openSession(t, url);
+  await session.query('CREATE SCHEMA elsewhere');
+  const other = new URL(url);
+  other.searchParams.set('options', '-csearch_path=elsewhere');
+  assert.notDeepEqual(await migrate(other.href), []);
+  const started = async () => {
+    const service = await startService(t, { env: { DATABASE_URL: url } });
+    return service.output();
+  };
+  const line = /"level":40.*the schema elsewhere of this database has a ledger.*made in public/;
+  assert.match(await started(), line);
+  assert.doesNotMatch(await started(), /elsewhere/);
 });
 
 for (const { name, stdout } of [

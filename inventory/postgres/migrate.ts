@@ -78,6 +78,8 @@ export interface MigrateOptions {
   readonly lockWaitMs?: number;
   /** How long each try may hold up others, ms. Default 1,500. */
   readonly lockTryMs?: number;
+  /** Told in one line of what may not be meant. Default: nobody is. */
+  readonly warn?: (line: string) => void;
 }
 
 /**
@@ -118,6 +120,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       await refuseEncoding(client);
       await takeTurn(client, waitMs);
       await refuseOtherSchema(client);
+      if (options.warn !== undefined) await tellOfOtherLedger(client, options.warn);
       await client.query(`
         CREATE TABLE IF NOT EXISTS schema_migrations (
           version integer PRIMARY KEY,
@@ -170,6 +173,25 @@ async function refuseOtherSchema(client: pg.Client): Promise<void> {
   throw new MigrationError(
     `the tables are in the schema ${other.schema}, but search_path has ${other.first} before it: drop that schema, or ALTER ROLE ... SET search_path = ${other.schema}`,
   );
+}
+
+/**
+ * A ledger in a schema that search_path does not have is out of sight, and an empty one is about to be made.
+ * That is refused nowhere: two installations may share a database.
+ */
+async function tellOfOtherLedger(client: pg.Client, warn: (line: string) => void): Promise<void> {
+  const { rows } = await client.query<{ schema: string; own: string }>(`
+    SELECT nspname AS schema, current_schema() AS own
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE to_regclass('schema_migrations') IS NULL AND relkind = 'r'
+      AND relname IN ('schema_migrations', 'idempotency_records')
+      AND has_schema_privilege(pg_namespace.oid, 'USAGE')
+    GROUP BY nspname HAVING count(*) = 2`);
+  for (const { schema, own } of rows) {
+    warn(
+      `the schema ${schema} of this database has a ledger, and an empty one is made in ${own}: for the other, stop, and ALTER ROLE ... SET search_path = ${schema}`,
+    );
+  }
 }
 
 /** Says in words what `pg` says of a connection, or an answer, that did not come in time. */
