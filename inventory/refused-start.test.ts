@@ -117,7 +117,7 @@ test('a data directory that another service uses stops the start with one line',
   assert.equal((await fetch(`${first.url}/readyz`)).status, 200, 'the first one is unharmed');
 });
 
-test('a schema that is newer than the code stops the start with one line', async (t) => {
+test('a schema that is newer than the code stops a start with one line, and not who runs', async (t) => {
   const { url } = await createTestDatabase(t);
   const env = { DATABASE_URL: url, LOG_LEVEL: 'warn' };
   const service = await startService(t, { env });
@@ -125,8 +125,9 @@ test('a schema that is newer than the code stops the start with one line', async
   await session.query(`
     INSERT INTO schema_migrations (version, name, checksum)
     VALUES (999999, '999999_of_tomorrow.sql', '')`);
+  // Of two releases that run side by side it is the older.
   const ready = await fetch(`${service.url}/readyz`);
-  assert.equal(ready.status, 503, await ready.text());
+  assert.equal(ready.status, 200, await ready.text());
   assert.equal(await service.stop(), 0);
   await refuses(t, env, /^onhand: the database is newer than this release: .*999999_of_tomorrow/);
 });
