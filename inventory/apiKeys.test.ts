@@ -90,7 +90,19 @@ describe('npm run api-keys', () => {
 
     await apiKeys('revoke --tenant acme --name ci', env);
     assert.equal((await apiKeys('create --tenant acme --role admin --name ci', env)).code, 0);
-    assert.match((await apiKeys('list --tenant acme', env)).stdout, /^ci +admin .* -$/m);
+    const { stdout } = await apiKeys('list --tenant acme', env);
+    assert.match(stdout, /^name .*\nci +reader .*Z\nci +admin .* -\n$/);
+  });
+
+  test('gives no key the name of the one that the service is started with', async (t) => {
+    const { url: DATABASE_URL } = await createTestDatabase(t);
+    const line = 'create --tenant demo --role reader --name admin';
+    const { code, stdout, stderr } = await apiKeys(line, { DATABASE_URL });
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(
+      stderr,
+      /^api-keys: admin of demo is the key that the service is started with: .*\n$/,
+    );
   });
 
   test('finds the embedded database while the service runs, and starts it while not', async (t) => {

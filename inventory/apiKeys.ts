@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { type Role, sha256 } from './http/authentication.ts';
-import { createApiKey, listApiKeys, revokeApiKey } from './postgres/apiKeys.ts';
+import { createApiKey, listApiKeys, revokeApiKey, startKey } from './postgres/apiKeys.ts';
 import { openDatabase } from './postgres/database.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
@@ -104,6 +104,11 @@ function parse(args: string[]) {
 }
 
 async function create(pool: pg.Pool, { tenant, role, name }: Given): Promise<string> {
+  if (tenant === startKey.tenant && name === startKey.name) {
+    throw new RefusedError(
+      `${name} of ${tenant} is the key that the service is started with: choose another name, or start it with another ONHAND_API_KEY`,
+    );
+  }
   const key = `onhand_${randomBytes(24).toString('base64url')}`;
   if (!(await createApiKey(pool, { tenant, role, name }, sha256(key)))) {
     throw new RefusedError(`tenant ${tenant} has a key ${name}: revoke it or choose another name`);

@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { sha256 } from './http/authentication.ts';
 import { keptApiKey, keyFile } from './keptApiKey.ts';
-import { ensureApiKey } from './postgres/apiKeys.ts';
+import { ensureApiKey, startKey } from './postgres/apiKeys.ts';
 import { MigrationError, migrate } from './postgres/migrate.ts';
 import { startChildRedis } from './runtime/childRedis.ts';
 import { startEmbeddedPostgres } from './runtime/embeddedPostgres.ts';
@@ -94,8 +94,7 @@ async function ensureAdmin(
   apiKey: string,
   settings: Settings,
 ): Promise<void> {
-  const admin = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
-  const outcome = await ensureApiKey(database.writes, admin, sha256(apiKey));
+  const outcome = await ensureApiKey(database.writes, startKey, sha256(apiKey));
   if (outcome === 'ensured') return;
   const why = outcome === 'taken' ? 'is the key of another name or tenant' : 'was revoked';
   if (settings.apiKey !== undefined) {

@@ -106,8 +106,12 @@ test('a key that was revoked stops the start with one line, and does not come ba
   const session = await openSession(t, url);
   await session.query('UPDATE api_keys SET revoked_at = now()');
   await refuses(t, env, /^onhand: ONHAND_API_KEY was revoked: set one of its own\n$/);
-  const { rowCount } = await session.query('SELECT FROM api_keys WHERE revoked_at IS NULL');
-  assert.equal(rowCount, 0);
+  const valid = 'SELECT FROM api_keys WHERE revoked_at IS NULL';
+  assert.equal((await session.query(valid)).rowCount, 0);
+  const another = { ...env, ONHAND_API_KEY: 'a-key-that-did-not' };
+  await (await startService(t, { env: another })).stop();
+  await refuses(t, env, /^onhand: ONHAND_API_KEY was revoked: set one of its own\n$/);
+  assert.equal((await session.query(valid)).rowCount, 1);
 });
 
 test('a data directory that another service uses stops the start with one line', async (t) => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
+import { createTestDatabase, waitFor } from '@onhand/fixtures';
 import type pg from 'pg';
 import { sha256 } from '../http/authentication.ts';
-import { openPool } from '../testing/pipelineRig.ts';
-import { ensureApiKey, findApiKey, listApiKeys, revokeApiKey } from './apiKeys.ts';
+import { openPool, openSession, waitingSessions } from '../testing/pipelineRig.ts';
+import { createApiKey, ensureApiKey, findApiKey, listApiKeys, revokeApiKey } from './apiKeys.ts';
 import { migrate } from './migrate.ts';
 
 const admin = { tenant: 'acme', role: 'admin', name: 'admin' } as const;
@@ -58,4 +58,47 @@ test('a key that was revoked stays so', async (t) => {
   await revokeApiKey(pool, admin.tenant, admin.name);
   assert.equal(await ensureApiKey(pool, admin, secret), 'revoked');
   assert.equal(await findApiKey(pool, secret), undefined);
+});
+
+for (const [how, add] of [
+  ['made', createApiKey],
+  ['started with', ensureApiKey],
+] as const) {
+  test(`a key that was revoked stays so when others of its name are ${how}`, async (t) => {
+    const pool = await openMigrated(t);
+    const secrets = Array.from({ length: 4 }, () => sha256(randomUUID()));
+    for (const secret of secrets) {
+      await revokeApiKey(pool, admin.tenant, admin.name);
+      await add(pool, admin, secret);
+    }
+    const [last, ...leaked] = secrets.toReversed() as [string, ...string[]];
+    assert.deepEqual(await findApiKey(pool, last), admin);
+    for (const secret of leaked) {
+      assert.equal(await createApiKey(pool, { ...admin, name: 'other' }, secret), false);
+      assert.equal(await ensureApiKey(pool, admin, secret), 'revoked');
+      assert.equal(await findApiKey(pool, secret), undefined);
+    }
+    assert.deepEqual(await findApiKey(pool, last), admin);
+    const keys = await listApiKeys(pool, admin.tenant);
+    assert.deepEqual(
+      keys.map(({ name, revokedAt }) => [name, revokedAt !== null]),
+      [...leaked.map(() => ['admin', true]), ['admin', false]],
+    );
+  });
+}
+
+test('a key that is revoked while another takes its place stays revoked', async (t) => {
+  const pool = await openMigrated(t);
+  const session = await openSession(t, pool.options.connectionString as string);
+  const [leaked, next] = [sha256('leaked'), sha256('next')];
+  await ensureApiKey(pool, admin, leaked);
+  // Its one connection.
+  await pool.query("SET application_name = 'onhand'");
+  await session.query('BEGIN; UPDATE api_keys SET revoked_at = now()');
+  const ensured = ensureApiKey(pool, admin, next);
+  await waitFor('it waits for the row', async () => (await waitingSessions(session)) === 1);
+  await session.query('COMMIT');
+  assert.equal(await ensured, 'ensured');
+  assert.deepEqual(await findApiKey(pool, next), admin);
+  assert.equal(await ensureApiKey(pool, admin, leaked), 'revoked');
 });
