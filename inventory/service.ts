@@ -14,7 +14,7 @@ import { Metrics } from './http/metrics.ts';
 import { PairLocks } from './pipeline/pairLocks.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
-import { findApiKey } from './postgres/apiKeys.ts';
+import { ApiKeyReader } from './postgres/apiKeyReader.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
 import { databaseIdentity } from './postgres/databaseIdentity.ts';
 import { lookUpRecord } from './postgres/lookUpRecord.ts';
@@ -65,6 +65,7 @@ export async function createService(
       : fallbackTo(redis, await databaseIdentity(database.reads), { metrics, logger });
   const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
   const records = new ConfirmedRecords(database);
+  const apiKeys = new ApiKeyReader(database.lookups);
   const idempotency = createIdempotency({
     claims: claims ?? memoryClaims(),
     records: {
@@ -120,7 +121,7 @@ export async function createService(
       isDegraded,
       isStopping: () => stopping,
     },
-    findPrincipal: (secretSha256) => findApiKey(database.lookups, secretSha256),
+    findPrincipal: (secretSha256) => apiKeys.find(secretSha256),
     logger,
     retentionHours: settings.idempotencyRetentionHours,
     rateLimitPerSecond: settings.rateLimitPerSecond,

@@ -5,10 +5,14 @@ import { createTestDatabase, waitFor } from '@onhand/fixtures';
 import type pg from 'pg';
 import { sha256 } from '../http/authentication.ts';
 import { openPool, openSession, waitingSessions } from '../testing/pipelineRig.ts';
-import { createApiKey, ensureApiKey, findApiKey, listApiKeys, revokeApiKey } from './apiKeys.ts';
+import { createApiKey, ensureApiKey, findApiKeys, listApiKeys, revokeApiKey } from './apiKeys.ts';
 import { migrate } from './migrate.ts';
 
 const admin = { tenant: 'acme', role: 'admin', name: 'admin' } as const;
+
+async function findApiKey(pool: pg.Pool, secret: string) {
+  return (await findApiKeys(pool, [secret])).get(secret);
+}
 
 async function openMigrated(t: TestContext): Promise<pg.Pool> {
   const { url } = await createTestDatabase(t);

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { textArray } from './arrays.ts';
 import { rowsOf } from './reads.ts';
 
 export interface ApiKeyRow {
@@ -7,19 +8,22 @@ export interface ApiKeyRow {
   readonly name: string;
 }
 
-/** @param secretSha256 lower-case hex */
-export async function findApiKey(
+/**
+ * @param secrets SHA-256 of each, lower-case hex
+ * @returns those that are valid keys, by the same
+ */
+export async function findApiKeys(
   pool: pg.Pool,
-  secretSha256: string,
-): Promise<ApiKeyRow | undefined> {
-  const { rows } = await pool.query<ApiKeyRow>({
-    name: 'find-api-key',
+  secrets: readonly string[],
+): Promise<Map<string, ApiKeyRow>> {
+  const { rows } = await pool.query<ApiKeyRow & { secret: string }>({
+    name: 'find-api-keys',
     text: `
-      SELECT tenant_id AS tenant, role, name FROM api_keys
-      WHERE secret_sha256 = decode($1, 'hex') AND revoked_at IS NULL`,
-    values: [secretSha256],
+      SELECT encode(secret_sha256, 'hex') AS secret, tenant_id AS tenant, role, name
+      FROM api_keys WHERE secret_sha256 = ANY($1::bytea[]) AND revoked_at IS NULL`,
+    values: [textArray(secrets.map((secret) => `\\x${secret}`))],
   });
-  return rows[0];
+  return new Map(rows.map(({ secret, ...key }) => [secret, key]));
 }
 
 /** The key that a service is started with. No other is given its name, so that a start replaces none. */
