@@ -125,6 +125,7 @@ export async function createService(
     logger,
     retentionHours: settings.idempotencyRetentionHours,
     rateLimitPerSecond: settings.rateLimitPerSecond,
+    stopTimeoutMs: settings.stopTimeoutMs,
   });
   const purge = startPurge(database.reads, (error) => logger.warn({ err: error }, 'purge failed'));
   return {

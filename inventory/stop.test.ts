@@ -195,6 +195,51 @@ test('a stop answers a request that is in progress, whatever stands behind it', 
   assert.match(used.received(), /^HTTP\/1.1 201 /);
 });
 
+/** A connection that asks for three large answers at once and has taken the beginning of the first. */
+async function downloadThree(t: TestContext, service: TestService) {
+  const path = '/docs/js/scalar.js';
+  const { byteLength } = await (await fetch(service.url + path)).arrayBuffer();
+  const { hostname, port } = new URL(service.url);
+  const socket = net.connect(Number(port), hostname);
+  t.after(() => socket.destroy());
+  socket.on('error', () => {});
+  let bytes = 0;
+  const closed = new Promise<number>((resolve) => socket.once('close', () => resolve(bytes)));
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(3));
+  await new Promise<void>((resolve) => {
+    socket.on('data', (data) => {
+      if (bytes === 0) socket.pause();
+      bytes += data.length;
+      resolve();
+    });
+  });
+  // The other two have been written when one that was asked for behind them has arrived.
+  await (await fetch(service.url + path)).arrayBuffer();
+  return { socket, closed, bytesAll: 3 * byteLength };
+}
+
+test('a stop lets answers that are being sent arrive whole', async (t) => {
+  const { service } = await startOne(t);
+  const { socket, closed, bytesAll } = await downloadThree(t, service);
+  const half = await dial(t, service);
+  half.socket.write(receiptText(service, 'half', 1));
+  const stopped = service.stop();
+  // By then all is closed for which a stop does not wait.
+  await half.closed;
+  socket.resume();
+  const bytes = await closed;
+  assert.ok(bytes > bytesAll, `${bytes} bytes of ${bytesAll} and three heads`);
+  assert.equal(await stopped, 0, service.output());
+  assert.doesNotMatch(service.output(), /took too long/);
+});
+
+test('a client that does not take its answer holds a stop up for a part of its time', async (t) => {
+  const { service } = await startOne(t, { ONHAND_STOP_TIMEOUT_MS: '2000' });
+  await downloadThree(t, service);
+  assert.equal(await service.stop(), 0, service.output());
+  assert.match(service.output(), /closed 1 connections that took too long/);
+});
+
 test('SIGTERM to npm start stops the service in order', async (t) => {
   const { url } = await createTestDatabase(t);
   const env = { ...environment, PORT: '0', DATABASE_URL: url, LOG_LEVEL: 'info' };

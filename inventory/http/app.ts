@@ -47,10 +47,15 @@ export interface AppOptions {
   readonly retentionHours: number;
   /** Per API key and instance; 0: no limit. */
   readonly rateLimitPerSecond: number;
+  /** The bound of a whole stop. */
+  readonly stopTimeoutMs: number;
 }
 
 /** How long a request may take to arrive: the largest body at 300 kbit/s. Node leaves it open without. */
 const requestMs = 30_000;
+
+/** Of the time of a stop, for answers that are being sent: the rest is for what must end behind them. */
+const sendShare = 0.8;
 
 /** The HTTP API, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
@@ -88,7 +93,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   addJsonBody(app);
   addRequestIds(app);
   refuseHeads(app);
-  connections.closeWhenStopping(app);
+  connections.closeWhenStopping(app, sendShare * options.stopTimeoutMs);
   writeTogether(app);
   discardUnreadBodies(app);
   addMetrics(app, options.metrics);

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 /** How long a stop waits for the rest of a request that is on its way. */
@@ -25,7 +25,7 @@ export class Connections {
     });
   }
 
-  /** The answer to a request that has arrived whole, if a connection still owes one. */
+  /** The answer to a request that has arrived whole, if a connection still owes one, or a part of it. */
   owed(socket: Socket): ServerResponse | undefined {
     return this.#open
       .get(socket)
@@ -38,15 +38,25 @@ export class Connections {
    *
    * Node waits for those that it does not count as idle: that have never sent a request, as browsers
    * and load balancers open them ahead, or not all of one.
+   * @param sendMsMax how long clients may take to receive what is answered
    */
-  closeWhenStopping(app: FastifyInstance): void {
+  closeWhenStopping(app: FastifyInstance, sendMsMax: number): void {
     let stopping = false;
+    this.#keepUnsent(app.server);
     app.addHook('preClose', (done) => {
       stopping = true;
       for (const socket of this.#open.keys()) if (socket.bytesRead === 0) socket.destroy();
-      setTimeout(() => {
-        for (const socket of this.#open.keys()) if (!this.owed(socket)) socket.destroy();
+      const slow = setTimeout(() => {
+        const count = this.#destroy((socket) => !this.#isDeciding(socket));
+        if (count > 0) app.log.warn(`closed ${count} connections that took too long`);
+      }, sendMsMax).unref();
+      const quiet = setInterval(() => {
+        this.#destroy((socket) => !this.owed(socket));
       }, arrivalMs).unref();
+      app.server.once('close', () => {
+        clearInterval(quiet);
+        clearTimeout(slow);
+      });
       done();
     });
     // Kept alive, it would hold the stop up for as long as its keep-alive time-out.
@@ -54,5 +64,32 @@ export class Connections {
       if (stopping) reply.header('connection', 'close');
       done();
     });
+  }
+
+  /**
+   * Node counts a connection as idle, and closes it, when the answer to its last request is written,
+   * though the most of it may wait for the client to take what is in front.
+   */
+  #keepUnsent(server: FastifyInstance['server']): void {
+    const closeIdleConnections = server.closeIdleConnections.bind(server);
+    server.closeIdleConnections = () => {
+      const sending = Array.from(this.#open.keys()).filter((socket) => this.owed(socket));
+      for (const socket of sending) socket.destroy = () => socket;
+      closeIdleConnections();
+      for (const socket of sending) socket.destroy = Socket.prototype.destroy;
+    };
+  }
+
+  /** Whether it owes an answer that is not known yet. */
+  #isDeciding(socket: Socket): boolean {
+    const answers = this.#open.get(socket) ?? new Set();
+    return answers.values().some(({ req, writableEnded }) => req.complete && !writableEnded);
+  }
+
+  /** @returns how many */
+  #destroy(isMeant: (socket: Socket) => boolean): number {
+    const meant = Array.from(this.#open.keys()).filter(isMeant);
+    for (const socket of meant) socket.destroy();
+    return meant.length;
   }
 }
