@@ -240,6 +240,26 @@ test('a client that does not take its answer holds a stop up for a part of its t
   assert.match(service.output(), /closed 1 connections that took too long/);
 });
 
+test('a stop answers requests that were sent before it, on connections that were not accepted yet', async (t) => {
+  const { service } = await startOne(t);
+  // It heeds signals when it answers, a moment after it says that it listens.
+  assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
+  process.kill(service.pid, 'SIGSTOP');
+  const sent = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const connection = await dial(t, service);
+      connection.socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+      return connection;
+    }),
+  );
+  const stopped = service.stop();
+  process.kill(service.pid, 'SIGCONT');
+  await Promise.all(sent.map(({ closed }) => closed));
+  for (const { received } of sent)
+    assert.match(received(), /^HTTP\/1.1 200 .*^connection: close/ims);
+  assert.equal(await stopped, 0, service.output());
+});
+
 test('SIGTERM to npm start stops the service in order', async (t) => {
   const { url } = await createTestDatabase(t);
   const env = { ...environment, PORT: '0', DATABASE_URL: url, LOG_LEVEL: 'info' };

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 
 /** How long a stop waits for the rest of a request that is on its way. */
 const arrivalMs = 1_000;
+
+/** How long a stop goes on accepting where connections never cease to come. */
+const acceptMsMax = 500;
 
 /** The open connections of a server, each with the answers that are not sent yet. */
 export class Connections {
@@ -43,13 +47,13 @@ export class Connections {
   closeWhenStopping(app: FastifyInstance, sendMsMax: number): void {
     let stopping = false;
     this.#keepUnsent(app.server);
-    app.addHook('preClose', (done) => {
+    app.addHook('preClose', async () => {
       stopping = true;
-      for (const socket of this.#open.keys()) if (socket.bytesRead === 0) socket.destroy();
       const slow = setTimeout(() => {
         const count = this.#destroy((socket) => !this.#isDeciding(socket));
         if (count > 0) app.log.warn(`closed ${count} connections that took too long`);
       }, sendMsMax).unref();
+      await this.#acceptWaiting(app.server);
       const quiet = setInterval(() => {
         this.#destroy((socket) => !this.owed(socket));
       }, arrivalMs).unref();
@@ -57,13 +61,32 @@ export class Connections {
         clearInterval(quiet);
         clearTimeout(slow);
       });
-      done();
     });
     // Kept alive, it would hold the stop up for as long as its keep-alive time-out.
     app.addHook('onSend', (_request, reply, _payload, done) => {
       if (stopping) reply.header('connection', 'close');
       done();
     });
+  }
+
+  /**
+   * Accepts the connections that wait for it: the kernel resets them, and with them requests that were
+   * sent before the stop, when their server closes. Node accepts one a turn of the event loop.
+   */
+  async #acceptWaiting(server: FastifyInstance['server']): Promise<void> {
+    const until = performance.now() + acceptMsMax;
+    let isNew = false;
+    const onConnection = () => {
+      isNew = true;
+    };
+    server.on('connection', onConnection);
+    // To the end of this turn: the next ones are whole.
+    await nextTurn();
+    do {
+      isNew = false;
+      await nextTurn();
+    } while (isNew && performance.now() < until);
+    server.off('connection', onConnection);
   }
 
   /**
