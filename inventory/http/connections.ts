@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 
@@ -99,7 +99,7 @@ export class Connections {
       const sending = Array.from(this.#open.keys()).filter((socket) => this.owed(socket));
       for (const socket of sending) socket.destroy = () => socket;
       closeIdleConnections();
-      for (const socket of sending) socket.destroy = Socket.prototype.destroy;
+      for (const socket of sending) Reflect.deleteProperty(socket, 'destroy');
     };
   }
 
