@@ -8,8 +8,8 @@ const linesPerPosting = 5;
 
 /**
  * Fills the ledger of `demo` in W1 with receipts of one unit, the same number for every product, in
- * SQL: through the API ten million would take the better part of an hour. The text that is hashed is
- * that of inventory/stock/chain.ts, so `verify` holds on the result.
+ * SQL: through the API ten million would take the better part of an hour. The text that is hashed
+ * is that of inventory/stock/chain.ts, so `verify` holds on the result.
  * @param movements rounded up to whole steps over all products
  */
 export async function fillLedger(databaseUrl: string, movements: number): Promise<void> {
@@ -31,9 +31,9 @@ const openLevels = `
   INSERT INTO levels (tenant_id, warehouse, product)
   SELECT tenant_id, 'W1', product FROM products WHERE tenant_id = 'demo'`;
 
-// Times go back from today, a second a step. Ids are UUIDv7 of that time, so that they are as near to
-// each other in the index as real ones: 48 bits of time, the version, the posting of the step, the
-// variant, and the step.
+// Times go back from today, a second a step. Ids are UUIDv7 of that time, so that they are as near
+// to each other in the index as real ones: 48 bits of time, the version, the posting of the step,
+// the variant, and the step.
 const addSteps = `
   WITH RECURSIVE level AS (
     SELECT product, sequence, hash, (row_number() OVER (ORDER BY product) - 1)::int AS number

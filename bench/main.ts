@@ -11,7 +11,9 @@ import { chooseLoad, Run } from './run.ts';
 import { type Subjects, startSubjects } from './subjects/start.ts';
 import type { Subject } from './subjects/subject.ts';
 
-/** `npm run bench`: exits with 0 when the books were right, 1 when not, 2 for a wrong command line. */
+/**
+ * `npm run bench`: exits with 0 when the books were right, 1 when not, 2 for a wrong command line.
+ */
 
 const docsFolder = path.resolve(import.meta.dirname, '..', 'docs');
 const say = (line: string) => void process.stderr.write(`${line}\n`);

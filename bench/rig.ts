@@ -9,7 +9,9 @@ import { readProcesses } from './measure/processes.ts';
 
 /** The servers that all subjects share, so that none has a faster one. */
 export interface Rig {
-  /** Redis of a subject of its own, on a private socket, with the settings of Onhand's own child. */
+  /**
+   * Redis of a subject of its own, on a private socket, with the settings of Onhand's own child.
+   */
   startRedis(): Promise<RedisServer>;
   /** Makes an empty database. @returns its URL */
   createDatabase(name: string): Promise<string>;

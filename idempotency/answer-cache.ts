@@ -8,7 +8,10 @@ export function entryBytes(id: string, record: IdempotencyRecord): number {
   return record.answer.body.length + 2 * id.length + entryOverheadBytes;
 }
 
-/** @param until in `performance.now()` milliseconds @param expiresAt of the record, if it has one */
+/**
+ * @param until in `performance.now()` milliseconds
+ * @param expiresAt of the record, if it has one
+ */
 export function isFresh(until: number, expiresAt: number | undefined): boolean {
   if (until <= performance.now()) return false;
   return expiresAt === undefined || expiresAt > Date.now();
@@ -24,13 +27,14 @@ interface Entry {
  * Answers of late in this process's memory.
  *
  * Nothing has to be invalidated: a record never changes once it is written. An entry ends after its
- * time to live by the monotonic clock, or at the record's own expiry by this machine's clock, whichever
- * is first: the one goes on when the clock is set back, the other while the machine sleeps. The expiry
- * is of the database's clock. Where this one is behind by some seconds, an answer may be served that
- * much longer than it is retained, but never beyond its time to live, and retention is a minimum; where
- * it is ahead, the answer is looked up in the database that much earlier. Two generations bound the memory:
- * a full young one becomes the old one, whose unused entries go with it. That costs no work per
- * entry, where evicting one by one from a Map took more time than all else that a request does.
+ * time to live by the monotonic clock, or at the record's own expiry by this machine's clock,
+ * whichever is first: the one goes on when the clock is set back, the other while the machine
+ * sleeps. The expiry is of the database's clock. Where this one is behind by some seconds, an
+ * answer may be served that much longer than it is retained, but never beyond its time to live, and
+ * retention is a minimum; where it is ahead, the answer is looked up in the database that much
+ * earlier. Two generations bound the memory: a full young one becomes the old one, whose unused
+ * entries go with it. That costs no work per entry, where evicting one by one from a Map took more
+ * time than all else that a request does.
  */
 export class AnswerCache {
   private readonly generationBytesMax: number;

@@ -1,8 +1,9 @@
 import { NotCanonical } from './errors.ts';
 
 /**
- * The deepest nesting accepted. Ten times what a hand-made body has, and a tenth of what the default
- * stack holds: too low refuses an honest request, too high lets one request end the process.
+ * The deepest nesting accepted. Ten times what a hand-made body has, and a tenth of what the
+ * default stack holds: too low refuses an honest request, too high lets one request end the
+ * process.
  */
 export const depthMax = 1000;
 

@@ -66,7 +66,9 @@ async function open(t: TestContext, options: Partial<IdempotencyOptions>) {
   return { layer, claims, client };
 }
 
-/** A request that runs in the first process until it is told to end, and a layer to repeat it in. */
+/**
+ * A request that runs in the first process until it is told to end, and a layer to repeat it in.
+ */
 async function running(t: TestContext, options: Partial<IdempotencyOptions> = {}) {
   const committed = new Committed();
   const { records } = committed;

@@ -5,8 +5,8 @@ import { KeyReused } from './errors.ts';
 export interface Records {
   find(scope: string, key: string): Promise<IdempotencyRecord | undefined>;
   /**
-   * Like {@link find}, and `pending` where a transaction that has not ended has written the record: for
-   * `Idempotency.state`, which else would say of it that it had no effect. Default: `find`.
+   * Like {@link find}, and `pending` where a transaction that has not ended has written the record:
+   * for `Idempotency.state`, which else would say of it that it had no effect. Default: `find`.
    */
   lookUp?(scope: string, key: string): Promise<IdempotencyRecord | 'pending' | undefined>;
 }

@@ -1,4 +1,6 @@
-/** Every refusal of this package: a stable `code`, the HTTP `status` it maps to, and when to retry. */
+/**
+ * Every refusal of this package: a stable `code`, the HTTP `status` it maps to, and when to retry.
+ */
 export class IdempotencyError extends Error {
   readonly code: string;
   readonly status: number;
@@ -57,7 +59,9 @@ export class ClaimsUnavailable extends IdempotencyError {
   }
 }
 
-/** A body that something else read, or that nothing did: two requests could not be told apart by it. */
+/**
+ * A body that something else read, or that nothing did: two requests could not be told apart by it.
+ */
 export class BodyUnseen extends IdempotencyError {
   constructor() {
     super(

@@ -4,7 +4,9 @@ import type { Claim, ClaimResult, ClaimStore } from './claims/claim-store.ts';
 /** One execution in this process, and the duplicates that joined it. */
 export class Flight {
   readonly claim: Claim;
-  /** From when the lease counts at the latest, in `performance.now()` milliseconds; 0 without claim. */
+  /**
+   * From when the lease counts at the latest, in `performance.now()` milliseconds; 0 without claim.
+   */
   heldSince = 0;
   private askedAt = 0;
   private waiters: Set<(record: IdempotencyRecord | undefined) => void> | undefined;

@@ -1,18 +1,25 @@
 import type { IdempotencyRecord } from './answer.ts';
 import { isFresh } from './answer-cache.ts';
 
-/** Of an entry: lengths of the head and of the body, u32; until when, and its expiry, f64. Both follow. */
+/**
+ * Of an entry: lengths of the head and of the body, u32; until when, and its expiry, f64. Both
+ * follow.
+ */
 const fixedBytes = 24;
 const ways = 4;
-/** Bytes of the ring for each slot of the index: a third of a short answer, so that few buckets are full. */
+/**
+ * Bytes of the ring for each slot of the index: a third of a short answer, so that few buckets are
+ * full.
+ */
 const bytesPerSlot = 128;
 
 /**
  * The latest first answers that were given, as bytes in one ring, which forgets what it overwrites.
  *
  * Hardly one is asked for again, and each would live for minutes. As objects in a Map they took a
- * twentieth of the CPU of a request, most of it the collector's, which moves what lives long. The index
- * has only numbers, too: a bucket of four slots holds the latest whose hashes meet there, and forgets others.
+ * twentieth of the CPU of a request, most of it the collector's, which moves what lives long. The
+ * index has only numbers, too: a bucket of four slots holds the latest whose hashes meet there, and
+ * forgets others.
  */
 export class GivenAnswers {
   private readonly ring: Buffer;
@@ -20,10 +27,15 @@ export class GivenAnswers {
   /** Of each slot: the hash of its id, and where its entry begins in all that was ever written. */
   private readonly hashes: Int32Array;
   private readonly places: Float64Array;
-  /** Bytes ever written, counted from where an empty slot is long overwritten. The ring holds the last. */
+  /**
+   * Bytes ever written, counted from where an empty slot is long overwritten. The ring holds the
+   * last.
+   */
   private end: number;
 
-  /** @param bytesMax of the ring; the index takes a tenth more. No page takes memory before its use. */
+  /**
+   * @param bytesMax of the ring; the index takes a tenth more. No page takes memory before its use.
+   */
   constructor(bytesMax: number) {
     this.ring = Buffer.allocUnsafeSlow(bytesMax);
     this.buckets = Math.ceil(bytesMax / bytesPerSlot / ways);

@@ -4,11 +4,14 @@ import { KeyInvalid, KeyMissing } from './errors.ts';
 export const keyLengthMax = 255;
 
 const visible = /^[\x21-\x7e]+$/;
-// A comma in a bare key is how a proxy joins a repeated header, so only the quoted form may hold one.
+// A comma in a bare key is how a proxy joins a repeated header, so only the quoted form may hold
+// one.
 const bare = /^[\x21\x23-\x2b\x2d-\x7e]+$/;
 const quoted = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
-/** What `IncomingMessage.headers`, `headersDistinct` and `Object.fromEntries(new Headers())` share. */
+/**
+ * What `IncomingMessage.headers`, `headersDistinct` and `Object.fromEntries(new Headers())` share.
+ */
 export type HeaderFields = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /**

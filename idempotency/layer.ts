@@ -19,13 +19,13 @@ import { waitElsewhere } from './wait-elsewhere.ts';
 export interface IdempotencyOptions {
   claims: ClaimStore;
   /**
-   * Look-up of committed records. Default: none, the claim store is the only memory: an answer is in
-   * the store before it is given, stays for `retentionMs`, and what the store loses runs again.
+   * Look-up of committed records. Default: none, the claim store is the only memory: an answer is
+   * in the store before it is given, stays for `retentionMs`, and what the store loses runs again.
    */
   records?: Records;
   /**
-   * Length of a claim in milliseconds, renewed at a third of it while `run` runs. Default 10 000: how
-   * long a retry may wait after a crash. Too short is worse: a paused owner loses its claim.
+   * Length of a claim in milliseconds, renewed at a third of it while `run` runs. Default 10 000:
+   * how long a retry may wait after a crash. Too short is worse: a paused owner loses its claim.
    */
   leaseMs?: number;
   /**
@@ -34,8 +34,8 @@ export interface IdempotencyOptions {
    */
   waitMs?: number;
   /**
-   * How long this process keeps an answer, in milliseconds. Default 600 000: most retries come within
-   * minutes, and the database or the claim store keeps it for its whole retention.
+   * How long this process keeps an answer, in milliseconds. Default 600 000: most retries come
+   * within minutes, and the database or the claim store keeps it for its whole retention.
    */
   answerCacheMs?: number;
   /**
@@ -44,15 +44,15 @@ export interface IdempotencyOptions {
    */
   retentionMs?: number;
   /**
-   * Bytes of answers kept in this process. Where there are records, of those that were asked for again:
-   * most never are, and the records have them. Without records half of it, 256 MiB at most, is for first
-   * answers. Default 32 MiB; 0 keeps none.
+   * Bytes of answers kept in this process. Where there are records, of those that were asked for
+   * again: most never are, and the records have them. Without records half of it, 256 MiB at most,
+   * is for first answers. Default 32 MiB; 0 keeps none.
    */
   recentBytesMax?: number;
   /**
    * Told of claim store failures that no request was failed for. Without `records` that may be an
-   * answer that could not be kept: it was given, and a repeat after the lease would run again. What it
-   * throws, or rejects with, becomes a warning of the process.
+   * answer that could not be kept: it was given, and a repeat after the lease would run again. What
+   * it throws, or rejects with, becomes a warning of the process.
    */
   onClaimError?: (error: unknown) => void;
 }
@@ -70,8 +70,8 @@ const fingerprintForm = /^[0-9a-f]{64}$/;
 export interface RunClaim {
   readonly claim: Claim;
   /**
-   * Aborted when the claim was lost to another owner, or its lease ended because the store could not
-   * renew it: another process may be running this request by now. The record still decides.
+   * Aborted when the claim was lost to another owner, or its lease ended because the store could
+   * not renew it: another process may be running this request by now. The record still decides.
    */
   readonly signal: AbortSignal;
 }
@@ -137,9 +137,9 @@ export class Idempotency {
   /**
    * Runs a request once, or answers it from memory.
    *
-   * A duplicate of a request that ended without a record runs itself, like any retry. So does a repeat
-   * once the claim store has forgotten its key: with records `run` must find the key's record then, at
-   * the latest by the unique key it violates, and give it back as `replayed`.
+   * A duplicate of a request that ended without a record runs itself, like any retry. So does a
+   * repeat once the claim store has forgotten its key: with records `run` must find the key's
+   * record then, at the latest by the unique key it violates, and give it back as `replayed`.
    * @throws KeyReused when the key belongs to another request: by its record, and while there is
    * none, by what is in flight
    * @throws RequestInFlight when the first is still running after `waitMs`
@@ -190,8 +190,9 @@ export class Idempotency {
    * Stops renewing claims. Call it when no more requests come.
    *
    * With records the claims of requests that still run are released: a retry elsewhere may run at
-   * once, and the record decides. Without, such a retry would run twice: requests are waited for, up
-   * to `leaseMs`; the signal of what runs even longer is aborted, and its claim left to its lease.
+   * once, and the record decides. Without, such a retry would run twice: requests are waited for,
+   * up to `leaseMs`; the signal of what runs even longer is aborted, and its claim left to its
+   * lease.
    */
   async close(): Promise<void> {
     if (!this.records) {
@@ -284,8 +285,8 @@ export class Idempotency {
       const { record, replayed } = result;
       if (this.records) this.settle(flight, record);
       else await this.store(flight, record);
-      // With records a first answer is in them, should it be asked for again. Without, what the store
-      // loses is remembered here alone, also where `failOpen` would run it again.
+      // With records a first answer is in them, should it be asked for again. Without, what the
+      // store loses is remembered here alone, also where `failOpen` would run it again.
       if (replayed) this.recent.replayed(id, record);
       else this.recent.given(id, record);
       landed = record;
@@ -337,8 +338,8 @@ export class Idempotency {
   }
 
   /**
-   * Tells the claim store of a committed record, with what else this turn of the event loop brings: what
-   * was committed together goes together. Nobody here waits for it.
+   * Tells the claim store of a committed record, with what else this turn of the event loop brings:
+   * what was committed together goes together. Nobody here waits for it.
    */
   private settle(flight: Flight, record: IdempotencyRecord): void {
     // A claim that outlives its record would hold up who uses the key anew.

@@ -2,7 +2,9 @@ import type { IdempotencyRecord } from './answer.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { GivenAnswers } from './given-answers.ts';
 
-/** Most bytes of first answers: they are set aside at once, where a cache grows with what it holds. */
+/**
+ * Most bytes of first answers: they are set aside at once, where a cache grows with what it holds.
+ */
 const givenBytesMax = 256 * 1024 * 1024;
 
 export interface RecentAnswersOptions {
@@ -10,7 +12,10 @@ export interface RecentAnswersOptions {
   bytesMax: number;
   /** How long an answer is remembered, in milliseconds. */
   ttlMs: number;
-  /** Whether first answers are remembered: where nothing else has them when the claim store loses them. */
+  /**
+   * Whether first answers are remembered: where nothing else has them when the claim store loses
+   * them.
+   */
   first: boolean;
 }
 

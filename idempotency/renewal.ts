@@ -10,8 +10,8 @@ export interface RenewalOptions {
 }
 
 /**
- * Renews the claims of requests that run for long, each at a third of its lease, and aborts the signal
- * of those whose lease ended before a renewal reached the store.
+ * Renews the claims of requests that run for long, each at a third of its lease, and aborts the
+ * signal of those whose lease ended before a renewal reached the store.
  *
  * One timer for all claims; a request that ends within a third of the lease never meets it.
  */

@@ -6,7 +6,8 @@ import type { Flight } from './flight.ts';
 
 /**
  * Longest pause between looks at a claim held elsewhere and for its record. A push normally comes
- * first; this bounds what a lost push costs. Jittered, so that processes do not look at the same instant.
+ * first; this bounds what a lost push costs. Jittered, so that processes do not look at the same
+ * instant.
  */
 const pollMsMax = 250;
 
@@ -24,9 +25,9 @@ export interface ElsewhereWait {
  * Waits for a request that another process runs.
  *
  * Order: the records at once (what is committed keeps its claim until the lease ends), then the
- * fingerprint of what is in flight, then until `deadline` for a record, a completion, a release, or the
- * end of the lease, whichever lets us go on. All are looked at once more also when the deadline has
- * passed already.
+ * fingerprint of what is in flight, then until `deadline` for a record, a completion, a release, or
+ * the end of the lease, whichever lets us go on. All are looked at once more also when the deadline
+ * has passed already.
  * @returns undefined once the flight's claim took over, else the record
  * @throws KeyReused, RequestInFlight, ClaimsUnavailable
  */
@@ -58,9 +59,9 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
 }
 
 /**
- * Looks no longer than until the deadline, and where that has passed no longer than a pause: who waits
- * is told that the request is in flight, also by a database that is slow. A look-up that fails before it
- * says nothing about the request, which may still be answered.
+ * Looks no longer than until the deadline, and where that has passed no longer than a pause: who
+ * waits is told that the request is in flight, also by a database that is slow. A look-up that
+ * fails before it says nothing about the request, which may still be answered.
  */
 async function boundedLookUp(
   wait: ElsewhereWait,
@@ -89,7 +90,8 @@ async function lookUp(
   return record && sameRequest(record, claim);
 }
 
-// The lease is the longest that a dead owner can hold; a living one is usually done within a second.
+// The lease is the longest that a dead owner can hold; a living one is usually done within a
+// second.
 function retryAfterSeconds(leaseMs: number): number {
   return Math.max(1, Math.min(5, Math.ceil(leaseMs / 1000)));
 }

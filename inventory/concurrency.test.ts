@@ -66,7 +66,8 @@ test('two instances on one database and one Redis', async (t) => {
       await openStock(clients[0], ['A', 'B'], products, 1_000);
       const replies = await concurrently(64 * 4, (n) => {
         const [from, to] = n % 4 < 2 ? ['A', 'B'] : ['B', 'A'];
-        // Lines in either order: the service, not the caller, decides in which order rows are locked.
+        // Lines in either order: the service, not the caller, decides in which order rows are
+        // locked.
         const order = n % 8 < 4 ? products : products.toReversed();
         const lines = order.map((product) => ({ product, quantity: 1 + (n % 3) }));
         return (clients[n % 2] as ApiClient).post('/v1/transfers', `move-${n}`, {

@@ -11,8 +11,8 @@ const chunkRows = 1_000;
 /**
  * Deletes expired idempotency records in the background, in short statements.
  *
- * A tenant whose records cannot be deleted is reported and left for the next round; a database out of
- * reach ends the round.
+ * A tenant whose records cannot be deleted is reported and left for the next round; a database out
+ * of reach ends the round.
  */
 export function startPurge(
   pool: pg.Pool,

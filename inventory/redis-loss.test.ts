@@ -6,8 +6,8 @@ import { Traffic } from './testing/traffic.ts';
 
 /**
  * What one request can wait for a Redis that does not answer: a claim (2 × 200 ms), a lease (wait
- * 1,000 ms + 2 × 250 ms), and the batch before it, which waits for its lease too; the rest is a slow
- * machine.
+ * 1,000 ms + 2 × 250 ms), and the batch before it, which waits for its lease too; the rest is a
+ * slow machine.
  */
 const latencyMsBound = 5_000;
 

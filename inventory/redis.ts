@@ -6,11 +6,15 @@ export type RedisClient = ReturnType<typeof newClient>;
 /** Pause between attempts to reach a Redis that is gone: grows to this, with jitter. */
 const reconnectMsMax = 1_000;
 
-/** How often a quiet connection is asked, and how long it may be silent before it counts as dead. */
+/**
+ * How often a quiet connection is asked, and how long it may be silent before it counts as dead.
+ */
 const pingEveryMs = 2_000;
 const silentMsMax = 5_000;
 
-/** How long a stop waits for Redis to take what is given back; past it, leases end by themselves. */
+/**
+ * How long a stop waits for Redis to take what is given back; past it, leases end by themselves.
+ */
 const closeMsMax = 500;
 
 function newClient(url: string) {

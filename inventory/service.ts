@@ -29,7 +29,9 @@ import type { Settings } from './settings.ts';
 export interface Service {
   readonly app: FastifyInstance;
   readonly database: Database;
-  /** Why Redis is out of use now, in a few words; undefined when it is not, or when there is none. */
+  /**
+   * Why Redis is out of use now, in a few words; undefined when it is not, or when there is none.
+   */
   readonly redisFault: () => string | undefined;
   /**
    * Stops in order: no new work; what is queued commits and is answered; claims and leases are

@@ -5,7 +5,9 @@ export class SettingsError extends Error {
   override name = 'SettingsError';
 }
 
-/** How one setting is read and explained. `read` returns a sentence's end when it cannot be used. */
+/**
+ * How one setting is read and explained. `read` returns a sentence's end when it cannot be used.
+ */
 interface Setting<Value> {
   name: string;
   /** As it would be written in the environment; undefined = not set. */
@@ -74,7 +76,9 @@ function isDecodable(text: string): boolean {
   }
 }
 
-/** Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.) */
+/**
+ * Digits in groups of three. (`toLocaleString` loads ICU's data, which each start would wait for.)
+ */
 function format(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ' ');
 }

@@ -195,7 +195,9 @@ test('a stop answers a request that is in progress, whatever stands behind it', 
   assert.match(used.received(), /^HTTP\/1.1 201 /);
 });
 
-/** A connection that asks for three large answers at once and has taken the beginning of the first. */
+/**
+ * A connection that asks for three large answers at once and has taken the beginning of the first.
+ */
 async function downloadThree(t: TestContext, service: TestService) {
   const path = '/docs/js/scalar.js';
   const { byteLength } = await (await fetch(service.url + path)).arrayBuffer();

@@ -91,7 +91,8 @@ export async function obtainGroups(
   const end = () => patience.end();
   signal?.addEventListener('abort', end);
   const grants: Grant[] = [];
-  // Of a grant that is lost only what it took itself: its owner may have taken the keys again since.
+  // Of a grant that is lost only what it took itself: its owner may have taken the keys again
+  // since.
   const giveBack = (late: boolean) =>
     Promise.all(grants.map((grant) => session.giveBack(grant.claim, late || grant.lost)));
   try {

@@ -82,7 +82,8 @@ async function join(name: string, driver: () => ReturnType<typeof redisDriver>):
 }
 
 async function afterwards({ name, locks, rival, kept }: Party, lost: Lease): Promise<void> {
-  // Redis lost this one, so two believe to hold it until the first asks; the fence tells them apart.
+  // Redis lost this one, so two believe to hold it until the first asks; the fence tells them
+  // apart.
   const again = await untilAvailable(() => rival.acquire(['lost'], { leaseMs, waitMs: 0 }));
   assert.ok(again.fencingToken > lost.fencingToken);
   await assert.rejects(lost.extend(), LockLost);
@@ -109,8 +110,8 @@ async function afterwards({ name, locks, rival, kept }: Party, lost: Lease): Pro
 }
 
 /**
- * Repeats a call until the client has found the new master. An attempt whose reply was lost may hold the
- * key until it is given back.
+ * Repeats a call until the client has found the new master. An attempt whose reply was lost may
+ * hold the key until it is given back.
  */
 async function untilAvailable<T>(call: () => Promise<T>): Promise<T> {
   let answer: { readonly value: T } | undefined;

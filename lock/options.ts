@@ -47,8 +47,8 @@ export interface AcquireOptions {
 /** Settings of `using`. */
 export interface UsingOptions extends AcquireOptions {
   /**
-   * Longest time for which the lease is extended, in ms, 0 or more; it ends at most `leaseMs` later.
-   * Default 300,000 (5 min): a routine that hangs must not hold its keys for ever.
+   * Longest time for which the lease is extended, in ms, 0 or more; it ends at most `leaseMs`
+   * later. Default 300,000 (5 min): a routine that hangs must not hold its keys for ever.
    */
   readonly holdMaxMs?: number;
 }

@@ -5,7 +5,9 @@ import { type Plan, planReplay } from './plan.ts';
 import { count } from './proof.ts';
 import { runReplay } from './run.ts';
 
-/** `npm run replay`: exits with 0 when every check passed, 1 when not, 2 for a wrong command line. */
+/**
+ * `npm run replay`: exits with 0 when every check passed, 1 when not, 2 for a wrong command line.
+ */
 
 const out = process.stdout;
 process.exitCode = await main();

@@ -70,7 +70,8 @@ export async function startOwnService(env: NodeJS.ProcessEnv): Promise<OwnServic
         PORT: '0',
         ONHAND_DATA_DIR: dataDir,
       },
-      // A group of its own: Ctrl-C is for this run, which stops the service when it is done with it.
+      // A group of its own: Ctrl-C is for this run, which stops the service when it is done with
+      // it.
       detached: true,
     },
   );
@@ -114,8 +115,8 @@ function removeDataDir(dataDir: string): void {
 }
 
 /**
- * Keeps the last of what a service says on its standard error, log lines only where there is nothing
- * else: an end brings many. Its standard output holds the key, and no reason.
+ * Keeps the last of what a service says on its standard error, log lines only where there is
+ * nothing else: an end brings many. Its standard output holds the key, and no reason.
  * @returns the lines behind a colon, or nothing
  */
 function keepReason(child: ChildProcess): () => string {

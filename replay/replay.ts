@@ -127,7 +127,10 @@ async function sendOnce(sending: Sending, command: Command): Promise<Reply> {
   return reply;
 }
 
-/** Waits until the next request is due, or for the signal. @returns when, undefined without a rate */
+/**
+ * Waits until the next request is due, or for the signal.
+ * @returns when, undefined without a rate
+ */
 function paceOf(rate: number, signal: AbortSignal): () => Promise<number | undefined> {
   if (rate === 0) return async () => undefined;
   const startedAt = performance.now();

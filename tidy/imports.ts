@@ -50,7 +50,10 @@ const PACKAGES: Record<string, readonly string[]> = {
 
 const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*['"]([^'"]+)['"]|^import\s+['"]([^'"]+)['"]/gm;
 
-/** Every import against the allowed direction, one line each. Tests and their helpers may look anywhere. */
+/**
+ * Every import against the allowed direction, one line each. Tests and their helpers may look
+ * anywhere.
+ */
 export function checkImports(checkout = root): string[] {
   return Object.keys(ALLOWED).flatMap((room) =>
     globSync(`${room}/**/*.ts`, { cwd: checkout })

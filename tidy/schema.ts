@@ -39,7 +39,9 @@ interface Table {
   triggers: string[];
 }
 
-/** The schema that the migrations make, as SQL text in a fixed order: what to read, not what to run. */
+/**
+ * The schema that the migrations make, as SQL text in a fixed order: what to read, not what to run.
+ */
 export async function dumpSchema(): Promise<string> {
   const server = await startTestServer();
   try {

@@ -1,7 +1,7 @@
 /**
- * One Fastify route: `node fastify-server.ts bare|commands|protected REDIS_SOCKET`. `commands` is what
- * any first request takes that is claimed before it runs and kept before it is answered: a command for
- * each, and nothing decided by them.
+ * One Fastify route: `node fastify-server.ts bare|commands|protected REDIS_SOCKET`. `commands` is
+ * what any first request takes that is claimed before it runs and kept before it is answered: a
+ * command for each, and nothing decided by them.
  */
 import { fastify } from 'fastify';
 import { createClient } from 'redis';

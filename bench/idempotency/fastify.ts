@@ -1,8 +1,8 @@
 /**
- * Rate of a protected Fastify route against the bare one, Redis store, 64 connections, and of one that
- * only sends Redis two commands and waits for them:
- * `node bench/idempotency/fastify.ts`, with `wrk` on PATH. Rounds alternate, so that all see the same
- * machine. The CPU that the server spent per request tells them apart also when others use it.
+ * Rate of a protected Fastify route against the bare one, Redis store, 64 connections, and of one
+ * that only sends Redis two commands and waits for them: `node bench/idempotency/fastify.ts`, with
+ * `wrk` on PATH. Rounds alternate, so that all see the same machine. The CPU that the server spent
+ * per request tells them apart also when others use it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

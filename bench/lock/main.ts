@@ -1,6 +1,6 @@
 /**
- * Measures the lock beside its peers, each measurement on a Redis of its own: `npm run bench -- lock
- * [seconds] [part of a scenario's name]`.
+ * Measures the lock beside its peers, each measurement on a Redis of its own: `npm run bench --
+ * lock [seconds] [part of a scenario's name]`.
  *
  * Peers are installed into a temporary folder, which ONHAND_BENCH_PEERS may name so that it is
  * kept.

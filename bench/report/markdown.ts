@@ -6,7 +6,10 @@ import type { Report, Result } from './report.ts';
 import { ratioOf, type Spread, spreadOf } from './statistics.ts';
 import { type Judged, judge } from './targets.ts';
 
-/** What a run found, as Markdown. @param chartFolder of the SVG files, from the page; none = no charts */
+/**
+ * What a run found, as Markdown.
+ * @param chartFolder of the SVG files, from the page; none = no charts
+ */
 export function markdown(report: Report, chartFolder?: string): string {
   const parts = [
     `## Targets\n\n${targetTable(report)}`,

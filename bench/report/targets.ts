@@ -63,7 +63,9 @@ function batchRate(report: Report): number[] | undefined {
   return find(report, 'batches', 'onhand')?.samples.map(({ rate }) => rate * world.batchCommands);
 }
 
-/** Milliseconds of an idle receipt over what its parts take: two transactions and the bare route. */
+/**
+ * Milliseconds of an idle receipt over what its parts take: two transactions and the bare route.
+ */
 function idleRatio(report: Report): Spread | undefined {
   const [onhand, pgbench, bare] = (['onhand', 'pgbench', 'bare'] as const).map((name) => {
     const result = find(report, 'idle', name);

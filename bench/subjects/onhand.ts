@@ -17,7 +17,10 @@ export const openingUnits = 1_000_000_000;
 
 const apiKey = `${world.secret}demo`;
 
-/** Starts inventory/main.ts as `npm start` does, with its default settings. @param redis none = claims in memory */
+/**
+ * Starts inventory/main.ts as `npm start` does, with its default settings.
+ * @param redis none = claims in memory
+ */
 export function startOnhand(databaseUrl: string, redis?: RedisServer): Promise<Server> {
   const env = {
     PORT: '0',

@@ -33,8 +33,8 @@ COMMIT;
 }
 
 /**
- * Seconds that are not counted: to connect, and to prepare and plan in each new session. The pools of
- * the other subjects have long done so.
+ * Seconds that are not counted: to connect, and to prepare and plan in each new session. The pools
+ * of the other subjects have long done so.
  */
 function warmUpSeconds(connections: number): number {
   return 1 + Math.ceil(connections / 100);

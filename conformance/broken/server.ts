@@ -55,8 +55,8 @@ interface Call {
 /** How long an execution takes, in milliseconds, so that duplicates meet it in flight. */
 const workMs = 25;
 /**
- * The lease of the server whose owners are not compared, and its work: so much longer that duplicates
- * come between the two also on a machine that stalls.
+ * The lease of the server whose owners are not compared, and its work: so much longer that
+ * duplicates come between the two also on a machine that stalls.
  */
 const shortLeaseMs = 10;
 const slowWorkMs = 150;

@@ -36,8 +36,9 @@ const zeros = '0'.repeat(64);
 const retentionMs = 86_400_000;
 
 /**
- * A short history in which everything is right, with the database that belongs to it: tests bend one
- * thing of it and expect the check to notice. Instant `n` is at `n` ms and `start + n` of the clock.
+ * A short history in which everything is right, with the database that belongs to it: tests bend
+ * one thing of it and expect the check to notice. Instant `n` is at `n` ms and `start + n` of the
+ * clock.
  */
 export class Example {
   readonly start = 1_700_000_000_000;

@@ -79,8 +79,8 @@ export interface Lost {
 }
 
 /**
- * Every read shows a state that the level had while it was under way. Reads wait for no standby: those
- * that a lost primary may have answered are left out.
+ * Every read shows a state that the level had while it was under way. Reads wait for no standby:
+ * those that a lost primary may have answered are left out.
  */
 export function checkReads(
   history: History,

@@ -5,8 +5,8 @@ import type { MovementRow, PostingRow } from './snapshot.ts';
 /**
  * One total order of all postings that agrees with the sequences of every level.
  *
- * Taken by time, and held back while a level has an earlier movement to come. Postings that wait for
- * each other for ever are a cycle: no order explains the levels.
+ * Taken by time, and held back while a level has an earlier movement to come. Postings that wait
+ * for each other for ever are a cycle: no order explains the levels.
  */
 export function* inOrder(
   postings: readonly PostingRow[],

@@ -63,7 +63,10 @@ const ship = (reservation: string, quantity: number, product = 'P1'): Command =>
   return { type: 'reservation-ship', reservation, lines: [{ product, quantity }] };
 };
 
-/** The sound example, in which 1 of the 2 reserved units is shipped at 60 and the rest extended at 70. */
+/**
+ * The sound example, in which 1 of the 2 reserved units is shipped at 60 and the rest extended at
+ * 70.
+ */
 function shippedInPart() {
   const example = sound();
   const { reservation } = example;

@@ -98,7 +98,9 @@ function checkExpiry(
   }
 }
 
-/** The database's clock is this machine's: a posting was recorded while its request was under way. */
+/**
+ * The database's clock is this machine's: a posting was recorded while its request was under way.
+ */
 function checkClock({ id, recordedAt }: PostingRow, fate: Fate | undefined, report: Report): void {
   const sentAt = fate?.operation.attempts[0]?.sentWall;
   const answeredAt = fate?.answers[0]?.wall ?? Infinity;

@@ -4,7 +4,9 @@ import type { Report } from './anomaly.ts';
 /** What may fail for a while, and is told so. */
 const passingCodes = ['overloaded', 'database-unavailable'];
 
-/** A failure is a 503 that says when to come again, a refusal says why, and nothing is unexpected. */
+/**
+ * A failure is a 503 that says when to come again, a refusal says why, and nothing is unexpected.
+ */
 export function checkReplies(replies: readonly Unwelcome[], report: Report): void {
   for (const reply of replies) {
     const wrong = judge(reply);

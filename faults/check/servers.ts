@@ -53,7 +53,9 @@ async function checkProof(caller: Caller, tenant: string, report: Report): Promi
 /** Settled requests that are asked about: the latest ones, under the last faults. */
 const askedMax = 30;
 
-/** `GET /v1/idempotency-keys/{key}` says what became of a request, and nothing of one never sent. */
+/**
+ * `GET /v1/idempotency-keys/{key}` says what became of a request, and nothing of one never sent.
+ */
 async function checkKeys(caller: Caller, history: History, report: Report): Promise<void> {
   const ask = async (tenant: string, key: string, expected: number) => {
     const path = `/v1/idempotency-keys/${key}`;

@@ -42,7 +42,9 @@ export class Timeline {
     return this.#bounds.length;
   }
 
-  /** A state that somebody had been shown by then: nobody may be shown an earlier one afterwards. */
+  /**
+   * A state that somebody had been shown by then: nobody may be shown an earlier one afterwards.
+   */
   observe(at: number, sequence: number): void {
     this.#seen.push({ at, sequence });
     this.#floors = undefined;

@@ -24,7 +24,9 @@ export interface Counts {
   expired: number;
 }
 
-/** Units that leave `reserved` were shipped if they left `onHand` with it, else released or expired. */
+/**
+ * Units that leave `reserved` were shipped if they left `onHand` with it, else released or expired.
+ */
 export function countOf(type: string, onHandChange: number): keyof Counts {
   if (type === 'expiry') return 'expired';
   return onHandChange === 0 ? 'released' : 'shipped';

@@ -3,7 +3,9 @@ import path from 'node:path';
 import { run } from '../supervisor/place.ts';
 import type { PostgresServer } from '../supervisor/postgres.ts';
 
-/** Fills the small disk of a server to the last byte. It may survive that or end; healing starts it. */
+/**
+ * Fills the small disk of a server to the last byte. It may survive that or end; healing starts it.
+ */
 export async function fillDisk(server: PostgresServer): Promise<() => Promise<void>> {
   const ballast = path.join(server.disk, 'ballast');
   const { bavail, bsize } = statfsSync(server.disk);

@@ -22,7 +22,9 @@ export interface Hunt {
   readonly operations: number;
   readonly faults: number;
   readonly tookMs: number;
-  /** What the same load and faults brought out without the mutant: nothing, if the check is fair. */
+  /**
+   * What the same load and faults brought out without the mutant: nothing, if the check is fair.
+   */
   readonly sound: readonly Anomaly[];
 }
 

@@ -6,8 +6,8 @@ import type { Profile } from '../workload/profile.ts';
 /**
  * A defect seeded on purpose, to see that the check can fail.
  *
- * It lives only here, as patches of a temporary copy of the tree: production code carries nothing of
- * it, no flag and no branch.
+ * It lives only here, as patches of a temporary copy of the tree: production code carries nothing
+ * of it, no flag and no branch.
  */
 export interface Mutant {
   readonly name: string;

@@ -1,7 +1,10 @@
 import type { Mutant } from './mutant.ts';
 import { crowded } from './profiles.ts';
 
-/** A commit that waited for the standby is there after a crash, is repeated, and lost with the primary. */
+/**
+ * A commit that waited for the standby is there after a crash, is repeated, and lost with the
+ * primary.
+ */
 export const unconfirmedRepeat: Mutant = {
   name: 'unconfirmed-repeat',
   what: 'a repeat is answered from a record that no standby has yet',

@@ -8,8 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises';
  * - `open`: passes them on.
  * - `delay`: each piece waits `ms` first.
  * - `dribble`: `bytes` at a time, a millisecond apart.
- * - `black-hole`: nothing passes in either direction, the end of a side included; new connections are
- *   accepted and get silence; what was held back arrives when it heals, as after retransmission.
+ * - `black-hole`: nothing passes in either direction, the end of a side included; new connections
+ *   are accepted and get silence; what was held back arrives when it heals, as after
+ *   retransmission.
  * - `half-open`: requests pass, replies are lost; healing resets the connections that lost some.
  * - `refuse`: new connections are reset.
  */

@@ -21,8 +21,8 @@ export interface Loss {
   /** How long an administrator then cancels the commits that wait; undefined: not at all. */
   readonly cancelsMs?: number | undefined;
   /**
-   * The primary crashes, recovers, and is there this long before it is lost: after a recovery it shows
-   * commits that no standby has; undefined: it is lost at once.
+   * The primary crashes, recovers, and is there this long before it is lost: after a recovery it
+   * shows commits that no standby has; undefined: it is lost at once.
    */
   readonly recoversMs?: number | undefined;
 }

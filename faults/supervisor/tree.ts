@@ -16,8 +16,8 @@ export interface Patch {
 }
 
 /**
- * Copies what a service runs from, and patches the copy: a process that starts in the middle of a run
- * must not meet an edit, and a defect that is seeded must not be left behind.
+ * Copies what a service runs from, and patches the copy: a process that starts in the middle of a
+ * run must not meet an edit, and a defect that is seeded must not be left behind.
  * @param patches none: the tree as it is
  * @returns `root`
  */
@@ -45,7 +45,9 @@ function linkPackages(root: string): void {
   }
 }
 
-/** @throws when the text is not there exactly once: the code has moved on, and the mutant must too */
+/**
+ * @throws when the text is not there exactly once: the code has moved on, and the mutant must too
+ */
 function applyPatch(root: string, { file, find, replace }: Patch): void {
   const at = path.join(root, file);
   const source = readFileSync(at, 'utf8');

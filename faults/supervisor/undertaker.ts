@@ -51,8 +51,8 @@ export class Undertaker {
   }
 }
 
-// A folder of PostgreSQL is busy until its last backend has noticed the end of the server: unmounting
-// and removing are tried for 10 s, then the mount is detached.
+// A folder of PostgreSQL is busy until its last backend has noticed the end of the server:
+// unmounting and removing are tried for 10 s, then the mount is detached.
 const SCRIPT = `
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';

@@ -122,7 +122,10 @@ export interface Probe {
 export interface Unwelcome {
   /** Method and path. */
   readonly request: string;
-  /** The only right status, unless the service cannot work just now; undefined: refusals may be right. */
+  /**
+   * The only right status, unless the service cannot work just now; undefined: refusals may be
+   * right.
+   */
   readonly expected: number | undefined;
   readonly status: number;
   /** undefined: without that header; null: a command in a batch, which has none. */

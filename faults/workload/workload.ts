@@ -11,7 +11,9 @@ export interface WorkloadOptions extends Omit<CallerOptions, 'random' | 'onUnwel
   readonly seed: number;
 }
 
-/** Attempts of a client before its patience with the whole operation is over (settling has none). */
+/**
+ * Attempts of a client before its patience with the whole operation is over (settling has none).
+ */
 const attemptsMax = 40;
 
 /** Share of operations that a client gives up after an attempt without an answer, for good. */

@@ -13,7 +13,10 @@ export interface ExpressRequest extends IncomingMessage {
 
 export interface ExpressMiddleware {
   (req: ExpressRequest, res: ServerResponse, next: (error?: unknown) => void): void;
-  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
+  /**
+   * Releases the claims of requests that still run; without `query`, waits for them up to
+   * `leaseMs`.
+   */
   close(): Promise<void>;
 }
 
@@ -21,8 +24,8 @@ export interface ExpressMiddleware {
  * Idempotency as Express 5 middleware, for an app, a router or one route.
  *
  * Put it behind authentication (for `scope`) and body parsers. Where there is a key, a body that no
- * parser read is read here, up to `bodyBytesMax`, and left in `req.body` as a Buffer; and a form that
- * was taken to pieces, by multer say, is refused, for its files are unseen.
+ * parser read is read here, up to `bodyBytesMax`, and left in `req.body` as a Buffer; and a form
+ * that was taken to pieces, by multer say, is refused, for its files are unseen.
  */
 export function expressIdempotency(options: ProtectionOptions<ExpressRequest>): ExpressMiddleware {
   const protection = new Protection(options);

@@ -6,8 +6,8 @@ const treeLine = /^((?:[│ ] {3})*)([├└]── )?(.*)$/;
 const node = /^(.*?)(?: \(([A-Z, ]+)\)( \{.*\})?)?$/;
 
 /**
- * The routes that really carry a preHandler of this name, as `POST /path` with what it is constrained
- * to.
+ * The routes that really carry a preHandler of this name, as `POST /path` with what it is
+ * constrained to.
  *
  * Read from Fastify's own print of its routes and their hooks: that is the one list which also has
  * the routes that were declared before the plugin loaded. It prints a tree of parts that paths have
@@ -43,7 +43,9 @@ export function protectedRoutes(
   return [...routes].filter((route) => !optedOut.has(route));
 }
 
-/** Marks a route that opted out by a hook that the print shows and that costs its requests nothing. */
+/**
+ * Marks a route that opted out by a hook that the print shows and that costs its requests nothing.
+ */
 export function markOptedOut(route: RouteOptions): void {
   route.onRequestAbort = [route.onRequestAbort ?? [], mark].flat();
 }

@@ -28,14 +28,14 @@ export interface FastifyIdempotencyOptions extends ProtectionOptions<FastifyRequ
 }
 
 /**
- * Idempotency as a Fastify 5 plugin: protects the routes of the instance it is registered on, whether
- * they were declared before or after it, and those of the instances inside.
+ * Idempotency as a Fastify 5 plugin: protects the routes of the instance it is registered on,
+ * whether they were declared before or after it, and those of the instances inside.
  *
  * Start-up fails when that is no route at all. Handlers run after validation, so a request that
- * validation refuses claims nothing. A body that its parser leaves to the handler, or takes to pieces
- * as those of multipart do, is refused where there is a key; a stream is read up to `bodyBytesMax`
- * and replaced. A repeat is sent below Fastify, without onSend hooks: they have made of the recorded
- * answer what it is.
+ * validation refuses claims nothing. A body that its parser leaves to the handler, or takes to
+ * pieces as those of multipart do, is refused where there is a key; a stream is read up to
+ * `bodyBytesMax` and replaced. A repeat is sent below Fastify, without onSend hooks: they have made
+ * of the recorded answer what it is.
  */
 export async function fastifyIdempotency(
   app: FastifyInstance,
@@ -123,8 +123,8 @@ async function refuse(reply: FastifyReply, error: unknown): Promise<void> {
 }
 
 /**
- * Answers below Fastify, as the answer was recorded: an onSend hook has had its turn with these bytes.
- * What hooks set on this reply before is kept, as long as it is no header that is recorded.
+ * Answers below Fastify, as the answer was recorded: an onSend hook has had its turn with these
+ * bytes. What hooks set on this reply before is kept, as long as it is no header that is recorded.
  */
 function sendRepeat(
   request: FastifyRequest,

@@ -18,7 +18,10 @@ declare module 'hono' {
 }
 
 export type HonoIdempotency = MiddlewareHandler & {
-  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
+  /**
+   * Releases the claims of requests that still run; without `query`, waits for them up to
+   * `leaseMs`.
+   */
   close(): Promise<void>;
 };
 

@@ -19,7 +19,8 @@ export interface NestRequest {
 type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unknown };
 
 /**
- * Idempotency as a NestJS 11 interceptor, on Express or Fastify: global, on a controller or a route.
+ * Idempotency as a NestJS 11 interceptor, on Express or Fastify: global, on a controller or a
+ * route.
  *
  * As a provider, of `APP_INTERCEPTOR` say, it is closed by Nest with the application. Nest does not
  * know the end of one that is handed to `useGlobalInterceptors` or `@UseInterceptors`: close it.
@@ -27,8 +28,9 @@ type NestResponse = ServerResponse & { raw?: ServerResponse; hijack?: () => unkn
  * Guards run before it, pipes after it: a body that a pipe refuses (400) frees its key again.
  * Handlers find `request.idempotency`. On Express a body that no parser read is read here, up to
  * `bodyBytesMax`, and left in `request.body` as a Buffer. A form that a parser took to pieces, a
- * `FileInterceptor` in front of this one say, is refused where there is a key. What is no HTTP request,
- * a message of a microservice, a WebSocket or a GraphQL resolver say, passes through unprotected.
+ * `FileInterceptor` in front of this one say, is refused where there is a key. What is no HTTP
+ * request, a message of a microservice, a WebSocket or a GraphQL resolver say, passes through
+ * unprotected.
  */
 export class IdempotencyInterceptor implements NestInterceptor {
   private readonly protection: Protection<NestRequest>;
@@ -76,7 +78,10 @@ export class IdempotencyInterceptor implements NestInterceptor {
     return readParsedBody(rawOf(request), bodyBytesMax);
   }
 
-  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
+  /**
+   * Releases the claims of requests that still run; without `query`, waits for them up to
+   * `leaseMs`.
+   */
   close(): Promise<void> {
     return this.protection.close();
   }
@@ -88,8 +93,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
 }
 
 /**
- * Puts the headers that hooks and guards have set on a Fastify reply on Node's response, for what is
- * answered below Fastify; not those that are recorded, for a repeat has the ones of its record.
+ * Puts the headers that hooks and guards have set on a Fastify reply on Node's response, for what
+ * is answered below Fastify; not those that are recorded, for a repeat has the ones of its record.
  *
  * @returns their names
  */

@@ -21,7 +21,10 @@ export type NodeHandler = (
 export interface NodeIdempotency {
   /** Wraps a handler for `http.createServer`. A handler that throws is answered with 500. */
   protect(handler: NodeHandler): (req: IncomingMessage, res: ServerResponse) => void;
-  /** Releases the claims of requests that still run; without `query`, waits for them up to `leaseMs`. */
+  /**
+   * Releases the claims of requests that still run; without `query`, waits for them up to
+   * `leaseMs`.
+   */
   close(): Promise<void>;
 }
 

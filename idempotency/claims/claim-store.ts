@@ -41,22 +41,23 @@ export interface ClaimStore {
   /**
    * Extends leases to `leaseMs` from now.
    *
-   * @returns per claim, false when it was lost, undefined when the store cannot tell now; rejects when
-   * it can tell of none. What is unknown is held until its lease ends, unless it is renewed before.
+   * @returns per claim, false when it was lost, undefined when the store cannot tell now; rejects
+   * when it can tell of none. What is unknown is held until its lease ends, unless it is renewed
+   * before.
    */
   renew(claims: readonly Claim[], leaseMs: number): Promise<(boolean | undefined)[]>;
   /** Looks without claiming. */
   peek(scope: string, key: string): Promise<ClaimResult | undefined>;
   /**
-   * Calls `wake` whenever the key may have been completed, released or settled. Best effort: a caller
-   * polls as well. Resolves once listening; the function it resolves to stops it.
+   * Calls `wake` whenever the key may have been completed, released or settled. Best effort: a
+   * caller polls as well. Resolves once listening; the function it resolves to stops it.
    */
   watch(scope: string, key: string, wake: () => void): Promise<() => void>;
   /**
-   * Told once by a layer without records: the answers are remembered nowhere else. A store that would
-   * drop some before their time to live ends, for want of space, refuses new claims from then on
-   * instead, and one that finds an answer it cannot read refuses to claim its key. Absent: it never
-   * drops any.
+   * Told once by a layer without records: the answers are remembered nowhere else. A store that
+   * would drop some before their time to live ends, for want of space, refuses new claims from then
+   * on instead, and one that finds an answer it cannot read refuses to claim its key. Absent: it
+   * never drops any.
    */
   keepUntilExpiry?(): void;
   /** Rejects while the store cannot be used. */

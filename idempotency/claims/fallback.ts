@@ -37,9 +37,9 @@ export interface FallbackClaims extends ClaimStore {
  *
  * The first failure opens a breaker: no request pays for a second one. While open, probes claim and
  * release a key of their own, which a store that answers but refuses writes refuses as well; the
- * first that succeeds closes the breaker. What the callbacks throw becomes a warning of the process.
- * Only for layers whose records are in a database: two processes on their own memory can both claim
- * a key, and then the database must decide.
+ * first that succeeds closes the breaker. What the callbacks throw becomes a warning of the
+ * process. Only for layers whose records are in a database: two processes on their own memory can
+ * both claim a key, and then the database must decide.
  */
 export function fallbackClaims(
   primary: ClaimStore,

@@ -10,9 +10,9 @@ interface Entry {
 /**
  * Answers that must be kept until their time to live ends, for they are remembered nowhere else.
  *
- * Nothing is dropped for want of space; {@link isFull} says when no more should be begun. The answers
- * of what runs at that moment are still taken, beyond the bound. Answers of one time to live leave in
- * the order they came; one that outlasts those behind it delays their leaving.
+ * Nothing is dropped for want of space; {@link isFull} says when no more should be begun. The
+ * answers of what runs at that moment are still taken, beyond the bound. Answers of one time to
+ * live leave in the order they came; one that outlasts those behind it delays their leaving.
  */
 export class KeptAnswers {
   private readonly bytesMax: number;

@@ -5,9 +5,9 @@ import { KeptAnswers } from './kept-answers.ts';
 
 export interface MemoryClaimsOptions {
   /**
-   * Without records in a database: bytes of completed answers, each counted as its body and about 800
-   * more. None goes before its time: new claims are refused while there are more. Default 256 MiB, some
-   * 200 000 small answers per retention.
+   * Without records in a database: bytes of completed answers, each counted as its body and about
+   * 800 more. None goes before its time: new claims are refused while there are more. Default 256
+   * MiB, some 200 000 small answers per retention.
    */
   answerBytesMax?: number;
 }

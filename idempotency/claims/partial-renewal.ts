@@ -1,6 +1,6 @@
 /**
- * What became of renewals that went out in several parts, as `ClaimStore.renew` tells it: one server
- * of a cluster may be gone while the others renewed theirs.
+ * What became of renewals that went out in several parts, as `ClaimStore.renew` tells it: one
+ * server of a cluster may be gone while the others renewed theirs.
  *
  * @returns per claim, undefined where its part failed
  * @throws the first failure, when every one failed

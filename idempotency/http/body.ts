@@ -56,8 +56,8 @@ export function isJson(contentType: string | undefined): boolean {
 }
 
 /**
- * Bytes as what the fingerprint counts: parsed where they are JSON in UTF-8, else as they are. Decoded,
- * bytes that are no UTF-8 would all become the same U+FFFD.
+ * Bytes as what the fingerprint counts: parsed where they are JSON in UTF-8, else as they are.
+ * Decoded, bytes that are no UTF-8 would all become the same U+FFFD.
  */
 export function bodyOf(
   bytes: Uint8Array,

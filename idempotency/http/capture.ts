@@ -13,10 +13,11 @@ interface Originals {
 /**
  * Holds a response back until it is known whether and how it is recorded.
  *
- * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all seen.
- * An answer that outgrows `answerBytesMax` is let through as it comes. The first `end` counts: what an
- * error handler answers after it is dropped, as Node would refuse it on a response that was sent. What
- * it answers before it, with a head of its own, takes the place of what the handler had begun.
+ * Works below the framework, so that `res.json`, pipes, raw writes and hijacked replies are all
+ * seen. An answer that outgrows `answerBytesMax` is let through as it comes. The first `end`
+ * counts: what an error handler answers after it is dropped, as Node would refuse it on a response
+ * that was sent. What it answers before it, with a head of its own, takes the place of what the
+ * handler had begun.
  */
 export class Capture {
   /** Resolves when the handler ended its response or outgrew the limit. */
@@ -98,7 +99,8 @@ export class Capture {
     // Once: what wraps the response may have taken itself off it since.
     if (this.settled) return;
     this.settled = true;
-    // Assigned, not deleted: a response without its hidden class is slow in everything that follows.
+    // Assigned, not deleted: a response without its hidden class is slow in everything that
+    // follows.
     Object.assign(this.res, this.originals);
     this.res.off('close', this.onClose);
   }

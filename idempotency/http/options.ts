@@ -34,11 +34,14 @@ export interface ProtectionOptions<Request>
   /** Refuse requests without a key (400). Default true: a client that forgot it is unprotected. */
   required?: boolean;
   /**
-   * Methods that are protected, in capitals or not; what is none of Node's stops the start. Default POST
-   * and PATCH: the others are idempotent by themselves.
+   * Methods that are protected, in capitals or not; what is none of Node's stops the start. Default
+   * POST and PATCH: the others are idempotent by themselves.
    */
   methods?: readonly string[];
-  /** What a duplicate in flight does. Default `wait` (up to `waitMs`); `conflict` answers 409 at once. */
+  /**
+   * What a duplicate in flight does. Default `wait` (up to `waitMs`); `conflict` answers 409 at
+   * once.
+   */
   duplicates?: 'wait' | 'conflict';
   /**
    * Whether an answer with this status is recorded when the handler did not record it itself.
@@ -47,7 +50,9 @@ export interface ProtectionOptions<Request>
   recorded?: (status: number) => boolean;
   /** Headers that a replay repeats. Default location, content-type, etag and content-encoding. */
   headers?: readonly string[];
-  /** Largest request body that is read, in bytes; beyond it 413 before the handler. Default 1 MiB. */
+  /**
+   * Largest request body that is read, in bytes; beyond it 413 before the handler. Default 1 MiB.
+   */
   bodyBytesMax?: number;
   /**
    * Largest answer that is kept, in bytes. Default 1 MiB. A larger one is delivered once; a repeat
@@ -55,9 +60,9 @@ export interface ProtectionOptions<Request>
    */
   answerBytesMax?: number;
   /**
-   * How long a handler may go on after its client hung up, in milliseconds. Default 300 000. Then its
-   * key is freed, which a handler that never answers would hold for ever. Too short is worse: the
-   * retry would run beside it.
+   * How long a handler may go on after its client hung up, in milliseconds. Default 300 000. Then
+   * its key is freed, which a handler that never answers would hold for ever. Too short is worse:
+   * the retry would run beside it.
    */
   abandonedMs?: number;
 }

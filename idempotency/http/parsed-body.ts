@@ -5,9 +5,9 @@ import type { Body } from './protection.ts';
 /**
  * The body of an Express request, as parsers left it in `req.body`.
  *
- * One that no parser read is read here, up to `bytesMax`, and left there as a Buffer: what is not read
- * cannot tell two requests apart. Anything but {} is taken for the body, but of a multipart one that a
- * parser took to pieces the files may be anywhere, so that it is unseen.
+ * One that no parser read is read here, up to `bytesMax`, and left there as a Buffer: what is not
+ * read cannot tell two requests apart. Anything but {} is taken for the body, but of a multipart
+ * one that a parser took to pieces the files may be anywhere, so that it is unseen.
  */
 export async function readParsedBody(
   req: IncomingMessage & { body?: unknown },

@@ -6,7 +6,9 @@ export interface Problem {
   body: string;
 }
 
-/** An error of this package as RFC 9457 `application/problem+json`; undefined for any other error. */
+/**
+ * An error of this package as RFC 9457 `application/problem+json`; undefined for any other error.
+ */
 export function problemOf(error: unknown): Problem | undefined {
   if (!(error instanceof IdempotencyError)) return undefined;
   const { status, code, message, retryAfterSeconds } = error;

@@ -44,7 +44,9 @@ export interface Captured {
   headers: Record<string, unknown>;
   /** Undefined: longer than `answerBytesMax`, and already on its way. */
   body: Buffer | undefined;
-  /** Set when the headers were too long to keep: this is delivered once, and a repeat is told so. */
+  /**
+   * Set when the headers were too long to keep: this is delivered once, and a repeat is told so.
+   */
   unkept?: true;
 }
 
@@ -61,7 +63,8 @@ export interface RequestIdempotency {
   /** Aborted when another process took the claim over, or may have: it could not be renewed. */
   readonly signal: AbortSignal;
   /**
-   * Writes the record through the transaction that holds the effect, so that both commit or neither.
+   * Writes the record through the transaction that holds the effect, so that both commit or
+   * neither.
    *
    * Answer the request with what this returns, once the transaction committed.
    * @param tx a query function, or an object with one, of the open transaction

@@ -1,4 +1,7 @@
-/** Stages what is published: `node idempotency/pack/stage.ts [FOLDER]`, then `npm publish FOLDER`; `dist/` here. */
+/**
+ * Stages what is published: `node idempotency/pack/stage.ts [FOLDER]`, then `npm publish FOLDER`;
+ * `dist/` here.
+ */
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Claims what is free, lapsed or held by the same owner. Rows are taken in (scope, key) order, so two
- * batches queue here instead of deadlocking. Returns (scope, key) of each entry that was claimed.
+ * Claims what is free, lapsed or held by the same owner. Rows are taken in (scope, key) order, so
+ * two batches queue here instead of deadlocking. Returns (scope, key) of each entry that was
+ * claimed.
  */
 export const claimSql = `
 WITH entry AS (

@@ -13,7 +13,9 @@ import {
 import { Gatherer } from './gatherer.ts';
 import { type Query, rowsOf } from './query.ts';
 
-/** A claim store in PostgreSQL, with a purge to be called now and then: nothing else deletes rows. */
+/**
+ * A claim store in PostgreSQL, with a purge to be called now and then: nothing else deletes rows.
+ */
 export interface PostgresClaims extends ClaimStore {
   /** Deletes up to `chunkSize` (default 1 000) lapsed rows. @returns how many */
   purge(chunkSize?: number): Promise<number>;
@@ -33,16 +35,16 @@ interface Settlement extends Claim {
 /**
  * Claims in the table of `idempotency_claims.sql`, for services without Redis.
  *
- * What arrives within one tick is one statement. A waiting duplicate polls: no connection is held for
- * it. Errors of `query` reject; give it a pool with a statement timeout.
+ * What arrives within one tick is one statement. A waiting duplicate polls: no connection is held
+ * for it. Errors of `query` reject; give it a pool with a statement timeout.
  *
- * `migrate` creates the table unlogged: a crash of PostgreSQL empties it. For a layer without records,
- * whose answers are nowhere else, run `ALTER TABLE idempotency_claims SET LOGGED` before the first
- * request; else requests that were answered before the crash run again.
+ * `migrate` creates the table unlogged: a crash of PostgreSQL empties it. For a layer without
+ * records, whose answers are nowhere else, run `ALTER TABLE idempotency_claims SET LOGGED` before
+ * the first request; else requests that were answered before the crash run again.
  *
- * A stored answer that cannot be read, damaged or of a later version, is deleted and its key claimed,
- * since the record decides. For a layer without records a claim rejects with a clear error instead
- * until the answer expires, for the request would run twice.
+ * A stored answer that cannot be read, damaged or of a later version, is deleted and its key
+ * claimed, since the record decides. For a layer without records a claim rejects with a clear error
+ * instead until the answer expires, for the request would run twice.
  * @param query one statement on a connection of its own, outside the effect's transaction
  */
 export function postgresClaims(query: Query): PostgresClaims {

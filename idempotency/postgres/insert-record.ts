@@ -1,7 +1,9 @@
 import type { IdempotencyRecord } from '../answer.ts';
 import type { Query } from './query.ts';
 
-/** Text and numbers only, which every driver sends alike; without ON CONFLICT, see insert-records. */
+/**
+ * Text and numbers only, which every driver sends alike; without ON CONFLICT, see insert-records.
+ */
 export const insertRecordSql = `
 INSERT INTO idempotency_records (scope, key, fingerprint, status, headers, body, expires_at)
 VALUES ($1, $2, decode($3, 'hex'), $4::int, $5, decode($6, 'base64'),

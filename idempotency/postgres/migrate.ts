@@ -3,8 +3,8 @@ import { type Query, rowsOf } from './query.ts';
 
 export interface MigrateOptions {
   /**
-   * Create the table of the PostgreSQL claim store too. Default false. It is unlogged; where claims are
-   * the only memory, it must be made a logged one, see `postgresClaims`.
+   * Create the table of the PostgreSQL claim store too. Default false. It is unlogged; where claims
+   * are the only memory, it must be made a logged one, see `postgresClaims`.
    */
   claims?: boolean;
 }

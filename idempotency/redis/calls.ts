@@ -11,8 +11,8 @@ export interface Keyed {
 /**
  * The calls of a store over its connection: on the keys of scopes and bounded in time.
  *
- * While the client is not connected a call rejects at once. It would queue the command, and send it when
- * nobody waits for it.
+ * While the client is not connected a call rejects at once. It would queue the command, and send it
+ * when nobody waits for it.
  */
 export class RedisCalls {
   readonly connection: RedisConnection;

@@ -22,9 +22,9 @@ export interface RedisClaimsOptions {
   /** First part of every key: `prefix:{scope}:key`. Default `idempotency`. */
   prefix?: string;
   /**
-   * Longest wait for a reply of Redis, in milliseconds. Default 500: a usual reply takes one, a stall
-   * of a busy machine a few hundred, and clients wait longer than that. Beyond it the call fails and
-   * counts as unanswered.
+   * Longest wait for a reply of Redis, in milliseconds. Default 500: a usual reply takes one, a
+   * stall of a busy machine a few hundred, and clients wait longer than that. Beyond it the call
+   * fails and counts as unanswered.
    */
   commandTimeoutMs?: number;
 }
@@ -38,12 +38,13 @@ interface ClaimEntry extends Claim {
  * Claims in Redis ≥ 7 (or Valkey), over a connected client of node-redis or ioredis, each of one
  * server or of a cluster, or over any {@link RedisConnection}.
  *
- * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks slow.
- * What arrives within one tick shares a round trip: as one script call per scope, or, where the
- * connection has `command`, up to 16 claims of free keys as commands of their own, which cost Redis half
- * as much, the first 16 of a tick at once. A claim is 93 bytes and stays until its lease ends, also when
- * its record is committed; an answer is 76 bytes and itself. Errors reject, after `commandTimeoutMs` at
- * the latest: once more where the key was held, and once more where a lost connection was retried.
+ * Give the client a `socketTimeout` or `pingInterval`: a connection that died without a word looks
+ * slow. What arrives within one tick shares a round trip: as one script call per scope, or, where
+ * the connection has `command`, up to 16 claims of free keys as commands of their own, which cost
+ * Redis half as much, the first 16 of a tick at once. A claim is 93 bytes and stays until its lease
+ * ends, also when its record is committed; an answer is 76 bytes and itself. Errors reject, after
+ * `commandTimeoutMs` at the latest: once more where the key was held, and once more where a lost
+ * connection was retried.
  */
 export function redisClaims(
   client: NodeRedisClient | NodeRedisCluster | IoRedisClient | RedisConnection,
@@ -204,9 +205,9 @@ class RedisClaims implements ClaimStore {
   }
 
   /**
-   * The first claims of a tick at once: the client then writes in this tick, and what the tick gathers
-   * goes along. Gathered alone it waits for the next, for the client gathers as well. But nothing
-   * overtakes a release, which may be of the same key.
+   * The first claims of a tick at once: the client then writes in this tick, and what the tick
+   * gathers goes along. Gathered alone it waits for the next, for the client gathers as well. But
+   * nothing overtakes a release, which may be of the same key.
    */
   private send(entry: ClaimEntry): Promise<unknown> {
     if (!this.calls.hasCommands || this.sent === fewMax || this.releases.size > 0) {

@@ -11,10 +11,10 @@ export const entriesMax = 128;
 export const chunkBytesMax = 4 * 1024 * 1024;
 
 /**
- * Most claims of a scope that go out as commands of their own, and most claims of a tick that are sent at
- * once. Of a claim and another command of its key among 16, commands cost Redis 6 µs of 11 less than
- * scripts, and this process half a microsecond more; among 40, 5 of 10 less and 2 more, and this process
- * is what runs out of time first.
+ * Most claims of a scope that go out as commands of their own, and most claims of a tick that are
+ * sent at once. Of a claim and another command of its key among 16, commands cost Redis 6 µs of 11
+ * less than scripts, and this process half a microsecond more; among 40, 5 of 10 less and 2 more,
+ * and this process is what runs out of time first.
  */
 export const fewMax = 16;
 

@@ -19,8 +19,8 @@ export interface RedisConnection {
     withinMs?: number,
   ): Promise<unknown>;
   /**
-   * Sends a command of Redis, `args[1]` its key. Commands of one tick must share a write and a round
-   * trip: a client that writes each by itself leaves this out, and scripts do the work.
+   * Sends a command of Redis, `args[1]` its key. Commands of one tick must share a write and a
+   * round trip: a client that writes each by itself leaves this out, and scripts do the work.
    *
    * @returns as {@link evaluate} does; an error of Redis rejects with its text as message
    */

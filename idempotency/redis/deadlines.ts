@@ -14,7 +14,8 @@ interface Pending {
 /**
  * Bounds many calls in time with one timer, since a timer per call costs as much as the call.
  *
- * There is nothing to close: the timer keeps no process alive, and runs out once no call is pending.
+ * There is nothing to close: the timer keeps no process alive, and runs out once no call is
+ * pending.
  */
 export class Deadlines {
   private readonly timeoutMs: number;

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
  *
  * A value is `ik1c` flag owner(24) fingerprint(64), a claim, or `ik1r` …, a completed record (see
  * `value.ts`). The flag is `-`, or `w` once someone elsewhere waits: only then is it published that
- * there is news, on the channel that is named like the key. A user who may not publish (an ACL without
- * channels, as Redis makes them) fails no script: who waits looks by itself as well, see
+ * there is news, on the channel that is named like the key. A user who may not publish (an ACL
+ * without channels, as Redis makes them) fails no script: who waits looks by itself as well, see
  * `wait-elsewhere.ts`. Any other value is foreign and counts as absent.
  */
 export interface Script {
@@ -20,7 +20,8 @@ function script(text: string): Script {
 
 /**
  * Claims keys. KEYS[i]: key of entry i. ARGV[1]: lease, ms. ARGV[1+i]: claim value of entry i.
- * Returns per entry: nil = claimed · {value, lease left in ms} = claimed by another · value = completed.
+ * Returns per entry: nil = claimed · {value, lease left in ms} = claimed by another · value =
+ * completed.
  */
 export const claimScript = script(`
 local out = {}

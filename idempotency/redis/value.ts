@@ -16,7 +16,8 @@ const expiryFlag = 0x8000;
 /**
  * A completed value that is no record: damaged, or written by a later version.
  *
- * A store throws it when it is the only memory and running the request again could repeat its effect.
+ * A store throws it when it is the only memory and running the request again could repeat its
+ * effect.
  */
 export class UnreadableAnswer extends Error {
   constructor() {

@@ -1,4 +1,7 @@
-/** A server that kills itself at a stated point: `DATABASE_URL REDIS_SOCKET CRASH_AT` by environment. */
+/**
+ * A server that kills itself at a stated point: `DATABASE_URL REDIS_SOCKET CRASH_AT` by
+ * environment.
+ */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -10,7 +10,8 @@ declare const WebAssembly: { Module: new (bytes: Uint8Array) => object };
  * What `prisma generate` 7.10.0 writes for a schema without models.
  *
  * Kept here because the command itself first downloads a schema engine, which it does not use; raw
- * statements need no models. `PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate` makes it anew.
+ * statements need no models. `PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate` makes it
+ * anew.
  */
 const config: GetPrismaClientConfig = {
   previewFeatures: [],

@@ -1,6 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 
-/** Resolves when the process prints `text` (in whatever case) to its standard output. @throws when it ends before */
+/**
+ * Resolves when the process prints `text` (in whatever case) to its standard output.
+ * @throws when it ends before
+ */
 export function ready(child: ChildProcess, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = '';

@@ -51,10 +51,16 @@ export interface AppOptions {
   readonly stopTimeoutMs: number;
 }
 
-/** How long a request may take to arrive: the largest body at 300 kbit/s. Node leaves it open without. */
+/**
+ * How long a request may take to arrive: the largest body at 300 kbit/s. Node leaves it open
+ * without.
+ */
 const requestMs = 30_000;
 
-/** Of the time of a stop, for answers that are being sent: the rest is for what must end behind them. */
+/**
+ * Of the time of a stop, for answers that are being sent: the rest is for what must end behind
+ * them.
+ */
 const sendShare = 0.8;
 
 /** The HTTP API, ready to listen. */
@@ -120,7 +126,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   return app;
 }
 
-/** A route that names no query parameters takes none: a misplaced `dryRun` must not be overheard. */
+/**
+ * A route that names no query parameters takes none: a misplaced `dryRun` must not be overheard.
+ */
 function refuseUnknownParameters(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
     if (route.config?.role === undefined || route.schema?.querystring !== undefined) return;

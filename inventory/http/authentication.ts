@@ -17,7 +17,9 @@ export type FindPrincipal = (secretSha256: string) => Promise<Principal | undefi
 declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal;
-    /** When the key of the request has to be looked up again, in `performance.now()` milliseconds. */
+    /**
+     * When the key of the request has to be looked up again, in `performance.now()` milliseconds.
+     */
     principalUntil: number;
   }
   interface FastifyContextConfig {

@@ -361,7 +361,10 @@ test('an unknown parameter is refused by every route, also by those that take no
   assertProblem(await writer.get('/v1/warehouses/W8'), 'unknown-warehouse');
 });
 
-/** Sends a head as it is. @returns the whole answer, which must come before the connection closes */
+/**
+ * Sends a head as it is.
+ * @returns the whole answer, which must come before the connection closes
+ */
 function sendHead(...lines: string[]): Promise<string> {
   const { port, hostname } = new URL(api.url);
   return exchange(Number(port), hostname, [`${lines.join('\r\n')}\r\n\r\n`]);

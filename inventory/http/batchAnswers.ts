@@ -8,17 +8,17 @@ export interface EntryAnswer {
 }
 
 /**
- * Bytes of the bodies in one answer. A thousand postings of fifty lines fit; a thousand times the largest
- * answer, which one recorded key is enough to ask for, is 700 MB.
+ * Bytes of the bodies in one answer. A thousand postings of fifty lines fit; a thousand times the
+ * largest answer, which one recorded key is enough to ask for, is 700 MB.
  */
 export const batchBytesMax = 32 * 1024 * 1024;
 
 /**
  * The answers of a batch in the order of its commands, which may settle in any.
  *
- * They are kept from the first on as far as they fit together. Behind the first that does not fit, every
- * command is told to ask again: it may be done, and its key tells. Which ones does not depend on who
- * settles first, so a repeated batch is answered alike. What does not fit is let go at once.
+ * They are kept from the first on as far as they fit together. Behind the first that does not fit,
+ * every command is told to ask again: it may be done, and its key tells. Which ones does not depend
+ * on who settles first, so a repeated batch is answered alike. What does not fit is let go at once.
  */
 export class BatchAnswers {
   readonly #size: number;

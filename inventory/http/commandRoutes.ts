@@ -94,14 +94,16 @@ async function handle(
   const { answer, replayed } = await execute(services, tenant, key, print, command);
   reply.code(answer.status).headers(answer.headers);
   if (replayed) reply.header('idempotent-replayed', 'true');
-  // It is serialized already, and saying so keeps Fastify from adding a charset to the recorded type.
+  // It is serialized already, and saying so keeps Fastify from adding a charset to the recorded
+  // type.
   const { body } = answer;
   return reply.serializer(asItIs).send(body.length > textBytesMax ? body : body.toString());
 }
 
 /**
- * The largest body that is sent as text: Node then writes head and body to the socket as one piece. Of a
- * larger one the repeats share the bytes: a copy of each would wait for a client that reads slowly.
+ * The largest body that is sent as text: Node then writes head and body to the socket as one piece.
+ * Of a larger one the repeats share the bytes: a copy of each would wait for a client that reads
+ * slowly.
  */
 const textBytesMax = 16 * 1024;
 

@@ -29,7 +29,10 @@ export class Connections {
     });
   }
 
-  /** The answer to a request that has arrived whole, if a connection still owes one, or a part of it. */
+  /**
+   * The answer to a request that has arrived whole, if a connection still owes one, or a part of
+   * it.
+   */
   owed(socket: Socket): ServerResponse | undefined {
     return this.#open
       .get(socket)
@@ -40,8 +43,8 @@ export class Connections {
   /**
    * Closes connections while the service stops, each behind the last answer that it owes.
    *
-   * Node waits for those that it does not count as idle: that have never sent a request, as browsers
-   * and load balancers open them ahead, or not all of one.
+   * Node waits for those that it does not count as idle: that have never sent a request, as
+   * browsers and load balancers open them ahead, or not all of one.
    * @param sendMsMax how long clients may take to receive what is answered
    */
   closeWhenStopping(app: FastifyInstance, sendMsMax: number): void {
@@ -70,8 +73,8 @@ export class Connections {
   }
 
   /**
-   * Accepts the connections that wait for it: the kernel resets them, and with them requests that were
-   * sent before the stop, when their server closes. Node accepts one a turn of the event loop.
+   * Accepts the connections that wait for it: the kernel resets them, and with them requests that
+   * were sent before the stop, when their server closes. Node accepts one a turn of the event loop.
    */
   async #acceptWaiting(server: FastifyInstance['server']): Promise<void> {
     const until = performance.now() + acceptMsMax;
@@ -90,8 +93,8 @@ export class Connections {
   }
 
   /**
-   * Node counts a connection as idle, and closes it, when the answer to its last request is written,
-   * though the most of it may wait for the client to take what is in front.
+   * Node counts a connection as idle, and closes it, when the answer to its last request is
+   * written, though the most of it may wait for the client to take what is in front.
    */
   #keepUnsent(server: FastifyInstance['server']): void {
     const closeIdleConnections = server.closeIdleConnections.bind(server);

@@ -73,8 +73,8 @@ const batchItem = {
 };
 
 /**
- * Items are validated one by one, so that a bad one is a result like any other; only the description
- * can say what each must have.
+ * Items are validated one by one, so that a bad one is a result like any other; only the
+ * description can say what each must have.
  *
  * @param body the schema that validates the whole
  */

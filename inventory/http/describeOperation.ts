@@ -134,7 +134,8 @@ function describeRefusals(responses: Operation['responses'], route: RouteOptions
     const names: HeaderName[] = [];
     if (replayed.has(status)) names.push('Idempotent-Replayed');
     if (status === 401) names.push('WWW-Authenticate');
-    // Nobody can say when to send again after a defect, nor need anyone wait whose request was slow.
+    // Nobody can say when to send again after a defect, nor need anyone wait whose request was
+    // slow.
     const untimed = status === 408 || status === 500;
     if (!untimed && codes.some((code) => catalogue[code].retryable)) names.push('Retry-After');
     const schema = { ...problemReference, properties: { code: { enum: codes } } };

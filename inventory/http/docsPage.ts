@@ -9,8 +9,8 @@ interface Page {
 }
 
 /**
- * `/docs`: a page that shows `/openapi.json` and needs nothing from elsewhere. Its plugin is a script
- * of 5 MB, read when somebody first looks: no start waits for it.
+ * `/docs`: a page that shows `/openapi.json` and needs nothing from elsewhere. Its plugin is a
+ * script of 5 MB, read when somebody first looks: no start waits for it.
  */
 export function addDocsPage(app: FastifyInstance): void {
   let pages: Promise<Map<string, Page>> | undefined;
@@ -23,7 +23,10 @@ export function addDocsPage(app: FastifyInstance): void {
   }
 }
 
-/** Each page once, whoever asks by whatever Host: answers that wait for slow readers share its bytes. */
+/**
+ * Each page once, whoever asks by whatever Host: answers that wait for slow readers share its
+ * bytes.
+ */
 async function loadPages(): Promise<Map<string, Page>> {
   const { default: scalar } = await import('@scalar/fastify-api-reference');
   const plugin = Fastify();

@@ -2,12 +2,13 @@ import type { Fault } from '../errors.ts';
 import { escapeToken, faultAt } from './validation.ts';
 
 /**
- * What `JSON.parse` passes over in silence: of two members of one name it keeps the last, and a number
- * with more digits than a double holds becomes its neighbour. I-JSON (RFC 7493), on which the canonical
- * form of RFC 8785 stands, forbids the first and warns of the second; here either would post something
- * else than was written.
+ * What `JSON.parse` passes over in silence: of two members of one name it keeps the last, and a
+ * number with more digits than a double holds becomes its neighbour. I-JSON (RFC 7493), on which
+ * the canonical form of RFC 8785 stands, forbids the first and warns of the second; here either
+ * would post something else than was written.
  *
- * A fraction may be rounded, as every reader of JSON does. An integer, or what would become one, may not.
+ * A fraction may be rounded, as every reader of JSON does. An integer, or what would become one,
+ * may not.
  * @param text what `value` was parsed from
  * @returns the first fault, undefined when the value is all that the text says
  */
@@ -49,7 +50,10 @@ function endOfString(text: string, start: number): number {
   return at;
 }
 
-/** How many members all objects in a value have. Without recursion: a body may be nested 500,000 deep. */
+/**
+ * How many members all objects in a value have. Without recursion: a body may be nested 500,000
+ * deep.
+ */
 function membersOf(value: unknown): number {
   let members = 0;
   const open = [value];
@@ -63,7 +67,9 @@ function membersOf(value: unknown): number {
   return members;
 }
 
-/** An object or an array that is open where the scan stands, and the member or item it stands at. */
+/**
+ * An object or an array that is open where the scan stands, and the member or item it stands at.
+ */
 interface Place {
   readonly names: Set<string> | undefined;
   at: string | number;
@@ -108,7 +114,9 @@ function isExact(literal: string): boolean {
 
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 
-/** A number in one form, whichever way it is written: its digits and the power of ten of the first. */
+/**
+ * A number in one form, whichever way it is written: its digits and the power of ten of the first.
+ */
 function decimal(literal: string): string {
   const [, sign, whole = '', fraction = '', exponent = '0'] = NUMBER.exec(literal) ?? [];
   const written = withoutZerosBehind(`${whole}${fraction}`);

@@ -9,9 +9,9 @@ import { faultAt } from './validation.ts';
 export const bodyBytesMax = 1024 * 1024;
 
 /**
- * Reads JSON bodies strictly: valid UTF-8, no key that would reach into a prototype, no name twice and
- * no number that would be rounded to another integer. What cannot be read exactly is refused, never
- * repaired. Fastify refuses every other content type.
+ * Reads JSON bodies strictly: valid UTF-8, no key that would reach into a prototype, no name twice
+ * and no number that would be rounded to another integer. What cannot be read exactly is refused,
+ * never repaired. Fastify refuses every other content type.
  */
 export function addJsonBody(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();

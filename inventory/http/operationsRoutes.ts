@@ -3,13 +3,18 @@ import { Type } from 'typebox';
 import { ApiError } from '../errors.ts';
 
 export interface Readiness {
-  /** Whether the database has this code's migrations. Rejects when it is out of reach or takes no writes. */
+  /**
+   * Whether the database has this code's migrations. Rejects when it is out of reach or takes no
+   * writes.
+   */
   checkDatabase(): Promise<boolean>;
   isDegraded(): boolean;
   isStopping(): boolean;
 }
 
-/** Whoever asks shares an address with others: their rate must not make a sound process look sick. */
+/**
+ * Whoever asks shares an address with others: their rate must not make a sound process look sick.
+ */
 const unlimited = { rateLimit: false } as const;
 
 /** `/healthz`: the process. `/readyz`: whether it can do its work. */

@@ -55,7 +55,8 @@ function describe(error: unknown): Description {
   if (error instanceof OverloadedError) {
     return { code: 'overloaded', detail: `Nothing was done: ${error.message}.` };
   }
-  // Before those of the database: a client that hangs up within its body is a broken connection, too.
+  // Before those of the database: a client that hangs up within its body is a broken connection,
+  // too.
   const refused = describeFastify(error as FastifyError);
   if (refused !== undefined) return refused;
   if (isUnavailable(error)) {
@@ -123,7 +124,8 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     reply.header('retry-after', problem.retryAfterSeconds);
   }
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
-  // As bytes, like recorded problems: to a string Fastify would add a charset that the type has not.
+  // As bytes, like recorded problems: to a string Fastify would add a charset that the type has
+  // not.
   const body = Buffer.from(JSON.stringify(problem.body));
   return reply.code(problem.status).type(problemType).send(body);
 }

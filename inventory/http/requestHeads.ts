@@ -46,7 +46,10 @@ function faultOf(request: IncomingMessage): Fault | undefined {
 
 const sentOnce = 'must be sent once';
 
-/** Whether the value was joined from several. The comma is looked for first: hardly any value has one. */
+/**
+ * Whether the value was joined from several. The comma is looked for first: hardly any value has
+ * one.
+ */
 function isRepeated(request: IncomingMessage, name: string, value: string | undefined): boolean {
   return value?.includes(', ') === true && request.headersDistinct[name]?.length !== 1;
 }

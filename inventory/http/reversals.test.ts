@@ -129,7 +129,8 @@ test('what reversals bring back to a reservation that has expired is available t
     results.map(({ status }) => status),
     statuses,
   );
-  // Opening, hold, two shipments; the end of what was left, two returns with their ends, a shipment.
+  // Opening, hold, two shipments; the end of what was left, two returns with their ends, a
+  // shipment.
   assert.equal(await writer.level('W1', 'P'), '0/0/0@10');
   assert.partialDeepStrictEqual((await writer.get(`/v1/reservations/${id}`)).body, {
     status: 'expired',

@@ -97,7 +97,8 @@ function addLevel(app: FastifyInstance, { reads }: Database): void {
       const level = await readLevel(reads, levels, principal.tenant, params, at);
       const etag = `"${level.sequence}"`;
       reply.header('etag', etag);
-      // A hold that ends changes the level before its sequence, which only the next command advances.
+      // A hold that ends changes the level before its sequence, which only the next command
+      // advances.
       const isBooked = level.reserved === level.reservedInLedger;
       if (isKnown(headers['if-none-match'], isBooked ? etag : undefined)) {
         return reply.code(304).send();
@@ -108,8 +109,8 @@ function addLevel(app: FastifyInstance, { reads }: Database): void {
 }
 
 /**
- * Whether a caller has what it asks for, by the weak comparison that RFC 9110, section 13.1.2 has for
- * `If-None-Match`.
+ * Whether a caller has what it asks for, by the weak comparison that RFC 9110, section 13.1.2 has
+ * for `If-None-Match`.
  * @param etag undefined when no tag stands for what would be answered
  */
 function isKnown(field: string | undefined, etag: string | undefined): boolean {

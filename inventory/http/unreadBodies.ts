@@ -6,16 +6,20 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 /** Sixteen times the largest body: what a client overshoots by, not what one could live off. */
 export const unreadBytesMax = 16 * 1024 * 1024;
 
-/** A client that writes all before it reads needs this long at most; a stop waits for less than its time-out. */
+/**
+ * A client that writes all before it reads needs this long at most; a stop waits for less than its
+ * time-out.
+ */
 const unreadMs = 5_000;
 
 /**
- * Discards what still comes of a body that was answered before it was read: too large, without an API
- * key, to no route.
+ * Discards what still comes of a body that was answered before it was read: too large, without an
+ * API key, to no route.
  *
  * A socket that is closed with bytes unread is reset, and the reset overtakes the answer. So the
- * answer goes out, our side is closed behind it if it was the last, and the rest is read and dropped
- * (RFC 9112, section 9.6). Past `unreadBytesMax` or `unreadMs` the connection is reset after all.
+ * answer goes out, our side is closed behind it if it was the last, and the rest is read and
+ * dropped (RFC 9112, section 9.6). Past `unreadBytesMax` or `unreadMs` the connection is reset
+ * after all.
  *
  * Add it behind `writeTogether`: by then a body that came with its head is complete.
  */
@@ -47,8 +51,8 @@ export function discardUnread(request: IncomingMessage, reply: FastifyReply): vo
 }
 
 /**
- * Node's HTTP server ends the socket of a last answer by `destroySoon`: until told otherwise only our
- * side of it closes.
+ * Node's HTTP server ends the socket of a last answer by `destroySoon`: until told otherwise only
+ * our side of it closes.
  * @returns gives `destroySoon` back, and calls it if it was called meanwhile
  */
 function holdOpen(socket: Socket): () => void {

@@ -57,7 +57,9 @@ function isTooLong({ name, itemsMax }: List, value: unknown): boolean {
   return Array.isArray(list) && list.length > itemsMax;
 }
 
-/** Its only fault: Ajv would look for those of each item, and hundreds of thousands fit in a body. */
+/**
+ * Its only fault: Ajv would look for those of each item, and hundreds of thousands fit in a body.
+ */
 function tooLong({ name, itemsMax }: List, root: string): Fault {
   return faultAt(`/${name}`, `must NOT have more than ${itemsMax} items`, root);
 }

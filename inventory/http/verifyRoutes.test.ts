@@ -11,7 +11,10 @@ import { assertProblem, Caller } from './testing/caller.ts';
 const api = await startApi({ after });
 const verify = '/v1/verify';
 
-/** Lets no proof get beyond its first page. @returns what waits for one to stand there, and lets go */
+/**
+ * Lets no proof get beyond its first page.
+ * @returns what waits for one to stand there, and lets go
+ */
 async function holdProofs(t: TestContext) {
   const session = await api.session(t);
   await session.query('BEGIN; LOCK TABLE postings IN ACCESS EXCLUSIVE MODE');

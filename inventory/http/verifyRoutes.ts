@@ -15,8 +15,8 @@ interface Waiting {
  * The proof of the ledger.
  *
  * One at a time: it keeps a connection busy for as long as the ledger is long, and other reads need
- * the rest. Who asks while a proof of the tenant waits for its turn shares it, so that a tenant holds up
- * nobody for longer than one proof. One that nobody waits for any more ends with its page.
+ * the rest. Who asks while a proof of the tenant waits for its turn shares it, so that a tenant
+ * holds up nobody for longer than one proof. One that nobody waits for any more ends with its page.
  */
 export function addVerifyRoutes(app: FastifyInstance, { reads }: Database): void {
   const waiting = new Map<string, Waiting>();

@@ -41,7 +41,10 @@ export type Stage = 'resolve' | 'lock' | 'load' | 'decide' | 'write';
 
 /** Told what the pipeline does, for metrics and logs. It must not throw. */
 export interface PipelineObserver {
-  /** The transaction of a batch ended well. `commands` is 0 where it only booked holds that are over. */
+  /**
+   * The transaction of a batch ended well. `commands` is 0 where it only booked holds that are
+   * over.
+   */
   batchCommitted?(batch: { commands: number; stagesMs: Partial<Record<Stage, number>> }): void;
   /** A batch failed and will be tried again, split, or given up. */
   batchFailed?(failure: { error: unknown; commands: number; attempt: number }): void;

@@ -52,8 +52,8 @@ export interface Progress {
 }
 
 /**
- * Commits the first of one tenant's submissions in one transaction, as many as stay within the lines of
- * a batch, or throws with nothing known to be written.
+ * Commits the first of one tenant's submissions in one transaction, as many as stay within the
+ * lines of a batch, or throws with nothing known to be written.
  *
  * When it throws after the COMMIT was sent, the outcome is unknown. Calling it again with the same
  * submissions is then safe and is how the outcome is found: it looks the keys up behind the row
@@ -98,8 +98,8 @@ export async function commitBatch(
     const missing = 'missing' in done ? done.missing : [];
     for (let made = 0; 'missing' in done; made++) {
       if (made === levelsMadeMax) throw new Error('levels that were just made are missing');
-      // That attempt was rolled back, so nothing is locked while the rows are made, in a transaction of
-      // their own. Then once more from the start.
+      // That attempt was rolled back, so nothing is locked while the rows are made, in a
+      // transaction of their own. Then once more from the start.
       const catalogue = await makeLevels(database, tenant, missing);
       done = await attempt(work, { ...plan, catalogue });
     }
@@ -109,7 +109,9 @@ export async function commitBatch(
   }
 }
 
-/** How often level rows are made for one batch: again where its products are registered meanwhile. */
+/**
+ * How often level rows are made for one batch: again where its products are registered meanwhile.
+ */
 const levelsMadeMax = 4;
 
 /** One call of commitBatch, for its attempts. */
@@ -120,8 +122,8 @@ interface Work extends CommitOptions {
 }
 
 /**
- * One transaction: committed, with no settlement where it only booked holds that had expired, or rolled
- * back because level rows have to be made first.
+ * One transaction: committed, with no settlement where it only booked holds that had expired, or
+ * rolled back because level rows have to be made first.
  */
 async function attempt(
   work: Work,
@@ -137,7 +139,8 @@ async function attempt(
       await transaction.rollback();
       return { missing };
     }
-    // Commands are decided on levels without overdue holds. Very many go first, in transactions of their own.
+    // Commands are decided on levels without overdue holds. Very many go first, in transactions of
+    // their own.
     const isBacklogged = loaded.context.overdue.length > overdueMax;
     const task = isBacklogged ? { ...work, submissions: [], committing: () => {} } : work;
     return { settlements: await decideAndCommit(task, transaction, loaded) };
@@ -148,8 +151,8 @@ async function attempt(
 }
 
 /**
- * Of the missing levels those whose warehouse and product are known. Others belong to commands that are
- * refused; these were registered since the catalogue was read, and what was loaded knows them.
+ * Of the missing levels those whose warehouse and product are known. Others belong to commands that
+ * are refused; these were registered since the catalogue was read, and what was loaded knows them.
  */
 function unmade({ missing, stock }: LoadedStock): Pair[] {
   return missing.filter(

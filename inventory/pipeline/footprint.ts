@@ -77,8 +77,8 @@ function byWarehouseAndProduct(a: Pair, b: Pair): number {
 }
 
 /**
- * How many lines a command has, as far as that is known from itself. One that takes over the lines of a
- * posting or a reservation counts as one.
+ * How many lines a command has, as far as that is known from itself. One that takes over the lines
+ * of a posting or a reservation counts as one.
  */
 export function linesOf(command: Command): number {
   // A line of a transfer moves two levels.
@@ -88,9 +88,9 @@ export function linesOf(command: Command): number {
 }
 
 /**
- * How many of the first commands stay within the lines of a batch, now that it is known how many lines
- * a reservation or a reversed posting has. All lines of a reservation are loaded and written, however
- * few of them a command names, and once for all of its commands. One command always fits.
+ * How many of the first commands stay within the lines of a batch, now that it is known how many
+ * lines a reservation or a reversed posting has. All lines of a reservation are loaded and written,
+ * however few of them a command names, and once for all of its commands. One command always fits.
  */
 export function fittingOf(
   commands: readonly Command[],

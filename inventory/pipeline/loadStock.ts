@@ -25,7 +25,9 @@ export interface LoadRequest {
   /** What `missing` pairs of an earlier load turned out to be. */
   readonly catalogue: Catalogue | undefined;
   readonly keys: readonly string[];
-  /** `lock` takes the rows for the rest of the transaction, in the fixed order; `read` takes none. */
+  /**
+   * `lock` takes the rows for the rest of the transaction, in the fixed order; `read` takes none.
+   */
   readonly mode: 'lock' | 'read';
 }
 

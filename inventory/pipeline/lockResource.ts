@@ -1,5 +1,6 @@
 /**
- * The names of locks. The tenant is the hash tag: all pairs of a batch are on one Redis Cluster slot.
+ * The names of locks. The tenant is the hash tag: all pairs of a batch are on one Redis Cluster
+ * slot.
  */
 export function tenantLocks(tenant: string): string {
   return `{${tenant}}:`;

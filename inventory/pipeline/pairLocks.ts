@@ -16,8 +16,8 @@ export interface PairLocksOptions {
  * Holds a batch's pairs in Redis, so that a hot pair queues there and not in the database. Without
  * it a batch is as correct and only waits elsewhere.
  *
- * Whoever held the pairs for all of a wait is likely to be dead, and its lease may last `leaseMs`. So
- * after one such wait the tenant's batches go on under row locks alone for that long, instead of
+ * Whoever held the pairs for all of a wait is likely to be dead, and its lease may last `leaseMs`.
+ * So after one such wait the tenant's batches go on under row locks alone for that long, instead of
  * each paying the wait again.
  */
 export class PairLocks {
@@ -30,7 +30,8 @@ export class PairLocks {
   }
 
   /**
-   * Waits `waitMs` and twice the `commandTimeoutMs` of the locks at most, as {@link Locks.acquire} does.
+   * Waits `waitMs` and twice the `commandTimeoutMs` of the locks at most, as {@link Locks.acquire}
+   * does.
    * @returns undefined when the batch is to go on without; never rejects
    */
   async hold(tenant: string, pairs: readonly Pair[]): Promise<Lease | undefined> {

@@ -57,14 +57,14 @@ const shedEveryMs = 250;
 /**
  * Gathers commands into batches and settles each command after its batch's COMMIT.
  *
- * Every tenant has a lane. While a lane's batch loads, its next commands gather; when its COMMIT is on
- * its way they are the next batch, which begins behind that COMMIT on the same connection. So the
- * database goes from one batch to the next by itself while the answers of the last are written, and a
- * hot row passes on without a wait for this process. An idle lane commits a batch of one at once:
- * nothing waits for company. Lanes that are ready take turns for `lanesMax` places.
+ * Every tenant has a lane. While a lane's batch loads, its next commands gather; when its COMMIT is
+ * on its way they are the next batch, which begins behind that COMMIT on the same connection. So
+ * the database goes from one batch to the next by itself while the answers of the last are written,
+ * and a hot row passes on without a wait for this process. An idle lane commits a batch of one at
+ * once: nothing waits for company. Lanes that are ready take turns for `lanesMax` places.
  *
- * A batch whose first attempt fails lets the one behind it finish, and nobody follows until both are
- * settled: what is tried again is alone on its connection.
+ * A batch whose first attempt fails lets the one behind it finish, and nobody follows until both
+ * are settled: what is tried again is alone on its connection.
  *
  * A command enters (`submit`), waits, is in a batch, and is settled exactly once: with its recorded
  * answer, or with an error that says that nothing is known to be recorded.
@@ -142,7 +142,9 @@ export class Pipeline {
     this.#scheduleStart();
   }
 
-  /** After the callbacks of this turn of the event loop: commands that arrived together go together. */
+  /**
+   * After the callbacks of this turn of the event loop: commands that arrived together go together.
+   */
   #scheduleStart(): void {
     if (this.#startScheduled) return;
     this.#startScheduled = true;
@@ -169,7 +171,10 @@ export class Pipeline {
     }
   }
 
-  /** Begins the lane's next batch behind the one that commits, unless other lanes wait for its place. */
+  /**
+   * Begins the lane's next batch behind the one that commits, unless other lanes wait for its
+   * place.
+   */
   #follow(lane: Lane): void {
     if (lane.latest?.committing === undefined || lane.failed > 0) return;
     if (this.#ready.length > 0 && this.#working >= this.#options.lanesMax) return;
@@ -199,7 +204,10 @@ export class Pipeline {
     }
   }
 
-  /** @yields the settlements of each part when it is settled, in order; in the end there is one of each */
+  /**
+   * @yields the settlements of each part when it is settled, in order; in the end there is one of
+   *   each
+   */
   async *#settle(
     batch: readonly Waiting[],
     first: FirstAttempt,

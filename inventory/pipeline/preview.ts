@@ -25,8 +25,8 @@ export class Preview {
 
   /**
    * Reads one snapshot, takes no lock and makes no row. The ids in the answers are of the form that
-   * a real answer would have; they name nothing. The sequences leave out the bookings of holds that have
-   * expired where those are more than a batch gives back.
+   * a real answer would have; they name nothing. The sequences leave out the bookings of holds that
+   * have expired where those are more than a batch gives back.
    * @param bytesMax of all bodies: with the first one beyond it, it ends
    * @returns the answers of the commands, from the first on
    */
@@ -74,7 +74,10 @@ export class Preview {
   }
 }
 
-/** Takes overdue holds off their levels by their sums, as reads do, and off the reservations at hand. */
+/**
+ * Takes overdue holds off their levels by their sums, as reads do, and off the reservations at
+ * hand.
+ */
 async function freeOverdue(
   transaction: Transaction,
   { stock, levels, context }: LoadedStock,

@@ -17,7 +17,10 @@ import {
 const received = receipt('received');
 const refused = receipt('refused', 'UNKNOWN');
 
-/** A pipeline that has recorded a receipt and a refusal, on a primary that since waits for a standby. */
+/**
+ * A pipeline that has recorded a receipt and a refusal, on a primary that since waits for a
+ * standby.
+ */
 async function rigThatWaits(t: TestContext) {
   const dataDir = makeDataDir(t);
   const server = await startEmbeddedPostgres({

@@ -5,7 +5,10 @@ import type { Command } from '../stock/commands.ts';
 import type { Pair } from '../stock/stock.ts';
 import { namedTargets } from './footprint.ts';
 
-/** Looks up what commands name, before any row is locked. @returns undefined when they name nothing */
+/**
+ * Looks up what commands name, before any row is locked.
+ * @returns undefined when they name nothing
+ */
 export async function resolveTargets(
   pool: pg.Pool,
   tenant: string,

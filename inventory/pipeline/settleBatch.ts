@@ -18,9 +18,9 @@ const backoffMs = [10, 40, 160];
 
 /**
  * No attempt starts later than this after the first, neither of the batch nor of a part of it. One
- * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s, and once more
- * where the batch in front or behind fails as well: waiting for that is not counted. On a healthy
- * database nobody waits for this.
+ * attempt takes at most the query time-out (12 s), so a caller waits at most 10 + 12 s, and once
+ * more where the batch in front or behind fails as well: waiting for that is not counted. On a
+ * healthy database nobody waits for this.
  */
 const retryUntilMs = 10_000;
 
@@ -42,9 +42,9 @@ export interface Patience {
 }
 
 /**
- * Settles every submission of a batch: commits it, in parts where it has more lines than one transaction
- * takes, retries what may pass, and splits what does not, so that one poison command cannot fail its
- * neighbours.
+ * Settles every submission of a batch: commits it, in parts where it has more lines than one
+ * transaction takes, retries what may pass, and splits what does not, so that one poison command
+ * cannot fail its neighbours.
  *
  * Transactions in the worst case: 4 attempts for each of the 2n − 1 nodes of the split tree, as far
  * as they fit in `retryUntilMs`; what is left then is turned away, and the lane goes on.

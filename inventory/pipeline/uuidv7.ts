@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
-// 12 bits of counter start in their lower half, so that a millisecond holds 2,048 ids or more before
-// the counter would carry into the next millisecond.
+// 12 bits of counter start in their lower half, so that a millisecond holds 2,048 ids or more
+// before the counter would carry into the next millisecond.
 const COUNTER_MAX = 0xfff;
 const COUNTER_START_MASK = 0x7ff;
 

@@ -8,7 +8,9 @@ import { createApiKey, revokeApiKey } from './apiKeys.ts';
 import { openDatabase } from './database.ts';
 import { migrate } from './migrate.ts';
 
-/** A reader of keys `K-1` to `K-4`, all of tenant acme, and how many keys each statement asked for. */
+/**
+ * A reader of keys `K-1` to `K-4`, all of tenant acme, and how many keys each statement asked for.
+ */
 async function readerRig(t: TestContext) {
   const { url } = await createTestDatabase(t);
   await migrate(url);

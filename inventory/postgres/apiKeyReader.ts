@@ -14,10 +14,11 @@ const gatherMsMax = 1_000;
 /**
  * Finds single API keys, all who ask while a statement runs with the next one.
  *
- * Keys that are not known are looked up for every request, so whoever sends guesses decides how many
- * look-ups there are: one statement at a time leaves the other connections to recorded answers, and takes
- * a thousand guesses for little more than one. None waits for company, and none joins a statement that
- * was sent before it: each is answered with what was true after it was asked.
+ * Keys that are not known are looked up for every request, so whoever sends guesses decides how
+ * many look-ups there are: one statement at a time leaves the other connections to recorded
+ * answers, and takes a thousand guesses for little more than one. None waits for company, and none
+ * joins a statement that was sent before it: each is answered with what was true after it was
+ * asked.
  */
 export class ApiKeyReader {
   readonly #pool: pg.Pool;

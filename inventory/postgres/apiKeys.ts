@@ -26,12 +26,15 @@ export async function findApiKeys(
   return new Map(rows.map(({ secret, ...key }) => [secret, key]));
 }
 
-/** The key that a service is started with. No other is given its name, so that a start replaces none. */
+/**
+ * The key that a service is started with. No other is given its name, so that a start replaces
+ * none.
+ */
 export const startKey = { tenant: 'demo', role: 'admin', name: 'admin' } as const;
 
 /**
- * Makes sure that a secret is a key of the tenant, with this role and name; the tenant is made if it
- * is new. A valid key of that name with another secret is replaced.
+ * Makes sure that a secret is a key of the tenant, with this role and name; the tenant is made if
+ * it is new. A valid key of that name with another secret is replaced.
  *
  * Instances that start together may do this at once.
  * @returns `taken` when the secret is another key's, `revoked` when it was ever revoked: no key is
@@ -67,8 +70,8 @@ export async function ensureApiKey(
  *
  * `ON CONFLICT` takes no target here, since with one it looks at that index alone, and the other
  * unique index would refuse the slower of two instances that add the same key.
- * @returns false when the tenant has a valid key of that name, or the secret is in use or was revoked:
- *   no key is changed then
+ * @returns false when the tenant has a valid key of that name, or the secret is in use or was
+ *   revoked: no key is changed then
  */
 export async function createApiKey(
   pool: pg.Pool,

@@ -6,7 +6,8 @@
  * Statements take them apart by `unnest` in a select list, where all go in step. In FROM each would
  * fill a tuplestore of its own, of 16 KB however short the array is: those of one write statement
  * doubled what it cost for one row.
- * Source: PostgreSQL manual, 8.15.6 Array Input and Output Syntax, and SQL Functions Returning Sets.
+ * Source: PostgreSQL manual, 8.15.6 Array Input and Output Syntax, and SQL Functions Returning
+ * Sets.
  */
 
 const NEEDS_ESCAPE = /["\\]/;

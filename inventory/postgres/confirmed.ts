@@ -1,8 +1,8 @@
 import type pg from 'pg';
 
 /**
- * The answer of a commit that its own server has, and a standby perhaps not: its wait was cancelled, by
- * pg_cancel_backend as an administrator sends it to sessions that hang.
+ * The answer of a commit that its own server has, and a standby perhaps not: its wait was
+ * cancelled, by pg_cancel_backend as an administrator sends it to sessions that hang.
  */
 export class UnconfirmedError extends Error {
   override readonly name = 'UnconfirmedError';
@@ -14,8 +14,8 @@ const warning = '01000';
 /**
  * Waits for a statement that commits, and for the synchronous standbys that it waits for.
  *
- * A server whose wait is cancelled reports success, and a warning before it. Call it in the turn in which
- * the statement is sent.
+ * A server whose wait is cancelled reports success, and a warning before it. Call it in the turn in
+ * which the statement is sent.
  * @throws UnconfirmedError when they may not have it
  * Source: PostgreSQL 18 manual, 26.2.8.3; src/backend/replication/syncrep.c, SyncRepWaitForLSN.
  */

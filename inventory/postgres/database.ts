@@ -5,12 +5,12 @@ import { connectionOf } from './roundTrip.ts';
 /**
  * The connections of one service process.
  *
- * `writes` runs pipelined transactions, one batch on one connection at a time. `lookups` runs single
- * statements by key that commands wait for: API keys, recorded answers. `reads` is for all else: lists,
- * proofs and dry runs, which may take as long as a statement may; entries of the catalogue, the purge,
- * the record of a lock that was taken away, `npm run api-keys`; and, where there are synchronous
- * standbys, repeats, which wait for them. They are separate so that a burst of reads cannot take the
- * connections that new commands need.
+ * `writes` runs pipelined transactions, one batch on one connection at a time. `lookups` runs
+ * single statements by key that commands wait for: API keys, recorded answers. `reads` is for all
+ * else: lists, proofs and dry runs, which may take as long as a statement may; entries of the
+ * catalogue, the purge, the record of a lock that was taken away, `npm run api-keys`; and, where
+ * there are synchronous standbys, repeats, which wait for them. They are separate so that a burst
+ * of reads cannot take the connections that new commands need.
  */
 export interface Database {
   readonly writes: pg.Pool;
@@ -47,13 +47,15 @@ const statementTimeoutMs = 10_000;
 const lockTimeoutMs = 6_000;
 
 /**
- * How long a transaction may sit idle: a service that was stopped (SIGSTOP, a frozen machine) in the
- * middle of a batch must not hold its rows. Too short costs one retry; too long lets a frozen process
- * hold its rows.
+ * How long a transaction may sit idle: a service that was stopped (SIGSTOP, a frozen machine) in
+ * the middle of a batch must not hold its rows. Too short costs one retry; too long lets a frozen
+ * process hold its rows.
  */
 const idleInTransactionTimeoutMs = 4_000;
 
-/** A black-holed connection is given up after this; longer than the server's own statement limit. */
+/**
+ * A black-holed connection is given up after this; longer than the server's own statement limit.
+ */
 const queryTimeoutMs = 12_000;
 
 const sessionSettings = {
@@ -71,20 +73,22 @@ const sessionSettings = {
   tcp_keepalives_interval: '3',
   tcp_keepalives_count: '3',
   timezone: 'UTC',
-  // How values are written in what is read here, and that a NULL in the arrays of `arrays.ts` is one.
+  // How values are written in what is read here, and that a NULL in the arrays of `arrays.ts` is
+  // one.
   datestyle: 'ISO, YMD',
   intervalstyle: 'postgres',
   array_nulls: 'on',
   client_min_messages: 'warning',
-  // Every statement has an index for what it looks for, in the order it wants. On tables that are small
-  // or not analysed yet the planner prefers to read them whole, and a plan made then stays as they grow.
+  // Every statement has an index for what it looks for, in the order it wants. On tables that are
+  // small or not analysed yet the planner prefers to read them whole, and a plan made then stays as
+  // they grow.
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
   jit: 'off',
 };
 
-// Every statement of a batch finds its rows by a whole primary key, from arrays. The planner guesses
-// the length of an array; what remains to it here is a nested loop over an index.
+// Every statement of a batch finds its rows by a whole primary key, from arrays. The planner
+// guesses the length of an array; what remains to it here is a nested loop over an index.
 const batchSettings = {
   ...sessionSettings,
   plan_cache_mode: 'force_generic_plan',
@@ -105,9 +109,9 @@ const applies = `
   END`;
 
 /**
- * A hook for new connections, which refuses those that cannot write. The startup parameter `options`
- * would save its round trip, but PgBouncer refuses it, and the `options` of a URL would take the place
- * of it.
+ * A hook for new connections, which refuses those that cannot write. The startup parameter
+ * `options` would save its round trip, but PgBouncer refuses it, and the `options` of a URL would
+ * take the place of it.
  */
 function setting(settings: Readonly<Record<string, string>>) {
   const values = [Object.keys(settings), Object.values(settings)];

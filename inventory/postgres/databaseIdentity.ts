@@ -3,11 +3,11 @@ import type pg from 'pg';
 import { sqlState } from './failures.ts';
 
 /**
- * A short name for this database as it stands: another cluster, another database of it, another schema
- * of that, and a cluster that was restored to a point in time or promoted have other names.
+ * A short name for this database as it stands: another cluster, another database of it, another
+ * schema of that, and a cluster that was restored to a point in time or promoted have other names.
  *
- * Claims in Redis are kept under it, so that those of one database never hold up another that shares
- * the Redis, such as a staging copy or a restored backup.
+ * Claims in Redis are kept under it, so that those of one database never hold up another that
+ * shares the Redis, such as a staging copy or a restored backup.
  * Source: PostgreSQL manual, 9.27.11 Control Data Functions.
  */
 export async function databaseIdentity(database: pg.Pool | pg.Client): Promise<string> {

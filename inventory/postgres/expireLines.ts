@@ -19,8 +19,8 @@ const statement = {
 };
 
 /**
- * Marks the units that `expiry` postings gave back. A line changes only under the lock of its level,
- * which the batch holds; the reservation itself need not be locked.
+ * Marks the units that `expiry` postings gave back. A line changes only under the lock of its
+ * level, which the batch holds; the reservation itself need not be locked.
  */
 export function expireLines(
   transaction: Transaction,

@@ -73,7 +73,9 @@ export function sqlState(error: unknown): string | undefined {
     : undefined;
 }
 
-/** A session that cannot write, found before it was used. Its code is that of a write that failed. */
+/**
+ * A session that cannot write, found before it was used. Its code is that of a write that failed.
+ */
 export class ReadOnlyError extends Error {
   override readonly name = 'ReadOnlyError';
   readonly code = READ_ONLY;

@@ -7,15 +7,17 @@ import { Conditions, type PageOf, rowsOf } from './reads.ts';
 export interface LevelRow extends Pair {
   readonly onHand: number;
   readonly reserved: number;
-  /** `reserved` as the ledger has it at `sequence`: larger while a hold that is over is not booked. */
+  /**
+   * `reserved` as the ledger has it at `sequence`: larger while a hold that is over is not booked.
+   */
   readonly reservedInLedger: number;
   readonly sequence: number;
 }
 
 /** The columns of a LevelRow, of `levels l`. */
 // Units of expired reservations are available from the instant they expire; the ledger books that
-// with the level's next command. The time is the statement's: `clock_timestamp()` changes within one,
-// so it bounds no index scan, and each read would go through all holds of the level.
+// with the level's next command. The time is the statement's: `clock_timestamp()` changes within
+// one, so it bounds no index scan, and each read would go through all holds of the level.
 export const levelColumns = `
   l.warehouse, l.product, l.on_hand AS "onHand", l.sequence, l.reserved AS "reservedInLedger",
   l.reserved - ${heldOnLevel('line.expires_at <= statement_timestamp()')}::bigint AS reserved`;

@@ -37,16 +37,16 @@ export async function findReservation(
 }
 
 /**
- * Lines of one page. A page of reservations of the most lines would else be a hundred megabytes; two of
- * them fit, and with their postings are an answer of 1.5 MB.
+ * Lines of one page. A page of reservations of the most lines would else be a hundred megabytes;
+ * two of them fit, and with their postings are an answer of 1.5 MB.
  */
 const pageLinesMax = 4000;
 
 /**
  * Reservations in the order in which they were made.
  *
- * It reads one line more than a page may have, and no further: of the last one, lines may be missing
- * where `fittingReservations` leaves it out.
+ * It reads one line more than a page may have, and no further: of the last one, lines may be
+ * missing where `fittingReservations` leaves it out.
  */
 export function findReservations(
   pool: pg.Pool,
@@ -94,9 +94,9 @@ export function fittingReservations(rows: readonly ReservationRow[]): number {
 }
 
 /**
- * SQL of the ids of a page of active reservations: of those without an expiry, and of those that still
- * run. In the order of their ids, most that are open and passed by have expired long ago. OFFSET 0 keeps
- * the second to its range of the index by expiry.
+ * SQL of the ids of a page of active reservations: of those without an expiry, and of those that
+ * still run. In the order of their ids, most that are open and passed by have expired long ago.
+ * OFFSET 0 keeps the second to its range of the index by expiry.
  */
 function activeIds(after: string, limit: string): string {
   return `ARRAY(

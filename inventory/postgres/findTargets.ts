@@ -40,8 +40,8 @@ const reservationsStatement = {
 
 /**
  * What the postings and reservations that a batch names stand for, as far as it never changes: it
- * tells which rows to lock, so it is read before the locks. One round trip for reservations, one more
- * where postings are named, whose reservations are not known before.
+ * tells which rows to lock, so it is read before the locks. One round trip for reservations, one
+ * more where postings are named, whose reservations are not known before.
  */
 export async function findTargets(
   pool: pg.Pool,

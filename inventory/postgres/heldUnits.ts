@@ -2,7 +2,8 @@
 export const heldUnits = 'line.quantity - line.shipped - line.released - line.expired';
 
 /**
- * SQL of the units that lines hold on a level, as `l`: one range of the index reservation_lines_open.
+ * SQL of the units that lines hold on a level, as `l`: one range of the index
+ * reservation_lines_open.
  * @param condition which of the lines count
  */
 export function heldOnLevel(condition = 'true'): string {

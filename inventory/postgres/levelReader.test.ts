@@ -6,7 +6,9 @@ import { openDatabase } from './database.ts';
 import { LevelReader } from './levelReader.ts';
 import { migrate } from './migrate.ts';
 
-/** A reader, and what it sends: for each statement, how many ran when it was sent, itself included. */
+/**
+ * A reader, and what it sends: for each statement, how many ran when it was sent, itself included.
+ */
 async function readerRig(t: TestContext) {
   const { url } = await createTestDatabase(t);
   await migrate(url);

@@ -5,14 +5,15 @@ import { type LevelRow, levelColumns } from './findLevels.ts';
 import { type Form, plain, RowSet, text } from './rowSet.ts';
 
 /**
- * Statements of one process at a time. While they run, reads gather for the next one; a second keeps
- * PostgreSQL at work while the answers of the first are written.
+ * Statements of one process at a time. While they run, reads gather for the next one; a second
+ * keeps PostgreSQL at work while the answers of the first are written.
  */
 const statementsMax = 2;
 
 /**
- * How long reads wait for a statement to end, ms: some hundred times what one takes. Then they go to the
- * pool by themselves, and with it to its bound on waiting: a connection that hangs holds nobody up.
+ * How long reads wait for a statement to end, ms: some hundred times what one takes. Then they go
+ * to the pool by themselves, and with it to its bound on waiting: a connection that hangs holds
+ * nobody up.
  */
 const gatherMsMax = 1_000;
 
@@ -36,8 +37,8 @@ const asked = new RowSet<Asked & { readonly place: number }>([
   text('product', 'text', ({ product }) => product),
 ]);
 
-// LATERAL with OFFSET 0 is a loop over what is asked for, one index probe each, however long the planner
-// takes the arrays for.
+// LATERAL with OFFSET 0 is a loop over what is asked for, one index probe each, however long the
+// planner takes the arrays for.
 const statement = (form: Form) => ({
   name: `read-level-${form}`,
   text: `
@@ -55,10 +56,11 @@ const statements = { one: statement('one'), many: statement('many') };
 /**
  * Reads single levels, many of them with one statement.
  *
- * A read by key costs PostgreSQL and this process several times as much to send, run and answer as to
- * look up. So reads that come in one turn of the event loop share a statement, and so do those that
- * come while as many statements as may run are running. None waits for company, and none joins a
- * statement that was sent before it: each sees everything that was committed when it was asked for.
+ * A read by key costs PostgreSQL and this process several times as much to send, run and answer as
+ * to look up. So reads that come in one turn of the event loop share a statement, and so do those
+ * that come while as many statements as may run are running. None waits for company, and none joins
+ * a statement that was sent before it: each sees everything that was committed when it was asked
+ * for.
  */
 export class LevelReader {
   readonly #pool: pg.Pool;

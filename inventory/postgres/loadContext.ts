@@ -36,8 +36,8 @@ type HoldRow = [string, string, string, number];
 type Row = [number, RecordRow[] | null, HoldRow[] | null, string[] | null, boolean];
 
 /**
- * Overdue holds that one batch gives back: some 200 ms of work. A sale may leave 100,000 on one level,
- * and a transaction that gave all of them back would be ended by its time-outs, every time.
+ * Overdue holds that one batch gives back: some 200 ms of work. A sale may leave 100,000 on one
+ * level, and a transaction that gave all of them back would be ended by its time-outs, every time.
  */
 export const overdueMax = 2_000;
 

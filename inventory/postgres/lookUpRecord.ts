@@ -17,10 +17,10 @@ const batchesWaitMs = 1_000;
 const batchesPollMs = 10;
 
 /**
- * What became of a key, for who must know whether its request had an effect: also `pending`, where a
- * transaction that has not ended has written its record, or may. One may be open for long after its
- * caller was told that the outcome is unknown: its COMMIT may wait for a standby or a lock, or its
- * connection be lost. A command that waits in the queue of another instance is not seen.
+ * What became of a key, for who must know whether its request had an effect: also `pending`, where
+ * a transaction that has not ended has written its record, or may. One may be open for long after
+ * its caller was told that the outcome is unknown: its COMMIT may wait for a standby or a lock, or
+ * its connection be lost. A command that waits in the queue of another instance is not seen.
  */
 export async function lookUpRecord(
   pool: pg.Pool,

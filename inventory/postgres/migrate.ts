@@ -27,8 +27,8 @@ interface Applied {
 const directory = path.join(import.meta.dirname, '..', 'migrations');
 
 /**
- * Texts of migrations that were replaced by one that comes to the same schema. A database that applied
- * one is as good as any other.
+ * Texts of migrations that were replaced by one that comes to the same schema. A database that
+ * applied one is as good as any other.
  */
 const superseded: readonly Pick<Migration, 'version' | 'checksum'>[] = [
   // Made its index first, and deadlocked with reservations when it then dropped the old one.
@@ -43,9 +43,9 @@ const lockWaitMs = 60_000;
 
 /**
  * How long one try for the locks of a migration may last, and then how long until the next. All who
- * want the table meanwhile queue behind it, also where only a reader such as pg_dump is in its way: they
- * have their turn between two tries. Longer than the second of deadlock_timeout, after which PostgreSQL
- * cancels an autovacuum that is in the way.
+ * want the table meanwhile queue behind it, also where only a reader such as pg_dump is in its way:
+ * they have their turn between two tries. Longer than the second of deadlock_timeout, after which
+ * PostgreSQL cancels an autovacuum that is in the way.
  */
 const lockTryMs = 1_500;
 
@@ -89,10 +89,10 @@ export interface MigrateOptions {
  * has, byte for byte, and the database must not be newer than the code.
  *
  * No link can hold a start up for ever. A statement that has nothing to wait for is given up after
- * `answerWaitMs`; where the schema is current and nobody migrates, there are no others. One that waits
- * for the advisory lock is given up that long after `lockWaitMs`. A migration whose tables others
- * use is tried again until `lockWaitMs` have passed. Its own text is bounded by `migrationMs`; a peer that
- * is gone is noticed sooner, by TCP keep-alive.
+ * `answerWaitMs`; where the schema is current and nobody migrates, there are no others. One that
+ * waits for the advisory lock is given up that long after `lockWaitMs`. A migration whose tables
+ * others use is tried again until `lockWaitMs` have passed. Its own text is bounded by
+ * `migrationMs`; a peer that is gone is noticed sooner, by TCP keep-alive.
  * @returns the names of the migrations that were applied now
  * @throws MigrationError
  * @throws ReadOnlyError
@@ -149,7 +149,10 @@ async function endWithClient(client: pg.Client): Promise<void> {
   }
 }
 
-/** Names and notes are Unicode: with another encoding some would be refused, one by one, as our defect. */
+/**
+ * Names and notes are Unicode: with another encoding some would be refused, one by one, as our
+ * defect.
+ */
 async function refuseEncoding(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ server_encoding: string }>('SHOW server_encoding');
   const encoding = rows[0]?.server_encoding;
@@ -160,8 +163,8 @@ async function refuseEncoding(client: pg.Client): Promise<void> {
 }
 
 /**
- * A schema that was made since, as one named like the user, would get tables of its own, and the ledger
- * would be out of sight.
+ * A schema that was made since, as one named like the user, would get tables of its own, and the
+ * ledger would be out of sight.
  */
 async function refuseOtherSchema(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ schema: string; first: string }>(`
@@ -176,8 +179,8 @@ async function refuseOtherSchema(client: pg.Client): Promise<void> {
 }
 
 /**
- * A ledger in a schema that search_path does not have is out of sight, and an empty one is about to be made.
- * That is refused nowhere: two installations may share a database.
+ * A ledger in a schema that search_path does not have is out of sight, and an empty one is about to
+ * be made. That is refused nowhere: two installations may share a database.
  */
 async function tellOfOtherLedger(client: pg.Client, warn: (line: string) => void): Promise<void> {
   const { rows } = await client.query<{ schema: string; own: string }>(`
@@ -202,7 +205,9 @@ function inWords(error: unknown): Error {
   return Object.assign(silence, { code: 'ETIMEDOUT' });
 }
 
-/** Takes the advisory lock: at once where nobody has it, so that only a queue is waited for long. */
+/**
+ * Takes the advisory lock: at once where nobody has it, so that only a queue is waited for long.
+ */
 async function takeTurn(client: pg.Client, waitMs: number): Promise<void> {
   const { rows } = await client.query<{ taken: boolean }>(
     `SELECT pg_try_advisory_lock(${advisoryLock}) AS taken`,
@@ -223,7 +228,9 @@ async function waitLong(client: pg.Client, text: string, waitMs: number): Promis
   await client.query({ text, query_timeout: waitMs } as pg.QueryConfig);
 }
 
-/** Ends the session, and with it the advisory lock; does not wait for a server that stays silent. */
+/**
+ * Ends the session, and with it the advisory lock; does not wait for a server that stays silent.
+ */
 async function leave(client: pg.Client, waitMs: number): Promise<void> {
   const timer = setTimeout(() => client.connection.stream.destroy(), waitMs);
   await client.end();
@@ -231,8 +238,8 @@ async function leave(client: pg.Client, waitMs: number): Promise<void> {
 }
 
 /**
- * Whether the database has the migrations of this code, as they are here. It may have newer ones: they
- * suit the release before, whose instances go on until each is replaced.
+ * Whether the database has the migrations of this code, as they are here. It may have newer ones:
+ * they suit the release before, whose instances go on until each is replaced.
  */
 export async function isMigrated(pool: pg.Pool): Promise<boolean> {
   const migrations = await ownMigrations();
@@ -255,8 +262,8 @@ export async function isMigrated(pool: pg.Pool): Promise<boolean> {
 let kept: Promise<Migration[]> | undefined;
 
 /**
- * The migrations of this code. They are read once in a process, since every `/readyz` asks for them;
- * a failure is not kept.
+ * The migrations of this code. They are read once in a process, since every `/readyz` asks for
+ * them; a failure is not kept.
  */
 function ownMigrations(): Promise<Migration[]> {
   kept ??= readMigrations().catch((error) => {

@@ -1,5 +1,6 @@
 /**
- * SQL of the reservation lines, as `line`, whose holds on some of a tenant's levels are over; for FROM.
+ * SQL of the reservation lines, as `line`, whose holds on some of a tenant's levels are over; for
+ * FROM.
  *
  * OFFSET 0 keeps it a loop over the pairs, one index probe each. `$1` is the tenant.
  * @param warehouses, products parameters: one array each, side by side

@@ -53,8 +53,8 @@ test('what is read by key comes by an index, also from tables of one page', asyn
   const reserve = { type: 'reservation', warehouse: 'W1', lines, ttlSeconds: 600 } as const;
   const { record } = await pipeline.submit(submission('reserve', reserve));
   const { id, posting } = JSON.parse(record.answer.body.toString());
-  // The planner now knows that nothing is shorter than the way through a whole table. Plans are kept
-  // by their session, while a table grows a thousandfold until it is analysed again.
+  // The planner now knows that nothing is shorter than the way through a whole table. Plans are
+  // kept by their session, while a table grows a thousandfold until it is analysed again.
   await session.query('ANALYZE');
   const before = await wholeReads(session);
 

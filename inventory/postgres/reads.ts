@@ -40,8 +40,8 @@ export class Conditions {
 /**
  * Runs a read and gives its rows.
  *
- * @param name of a statement whose text is always the same, to be prepared once for each connection:
- *   to plan a read by key costs several times what it costs to run it
+ * @param name of a statement whose text is always the same, to be prepared once for each
+ *   connection: to plan a read by key costs several times what it costs to run it
  */
 export async function rowsOf<Row extends pg.QueryResultRow>(
   pool: pg.Pool,

@@ -7,8 +7,8 @@ import { openSession } from '../testing/pipelineRig.ts';
 import { migrate } from './migrate.ts';
 
 /**
- * All that the catalogs say of the table, as text: what it is and how it is stored, and its columns,
- * constraints, indexes, triggers and rules.
+ * All that the catalogs say of the table, as text: what it is and how it is stored, and its
+ * columns, constraints, indexes, triggers and rules.
  */
 const description = `
   WITH t AS (SELECT * FROM pg_class WHERE oid = 'idempotency_records'::regclass)

@@ -16,8 +16,8 @@ export const readOnlyReason = `
 /**
  * Runs a statement that selects `readOnlyReason`.
  *
- * While a failover moves an address, it may lead to a standby. A session that was made there fails every
- * write and reads what is old, for as long as it is kept.
+ * While a failover moves an address, it may lead to a standby. A session that was made there fails
+ * every write and reads what is old, for as long as it is kept.
  * @throws ReadOnlyError
  */
 export async function refuseReadOnly(

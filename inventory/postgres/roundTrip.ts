@@ -65,9 +65,9 @@ export function connectionOf(client: pg.ClientBase): Connection {
 /**
  * Statements that the server runs one after the other and answers at once.
  *
- * `pg` ends every statement with a Sync, at which the server writes its answer and wakes this process.
- * Here one Sync ends them all. The server still takes a snapshot for each. When one fails, it skips
- * what follows up to the Sync.
+ * `pg` ends every statement with a Sync, at which the server writes its answer and wakes this
+ * process. Here one Sync ends them all. The server still takes a snapshot for each. When one fails,
+ * it skips what follows up to the Sync.
  * Source: PostgreSQL 18 manual, 54.2.3 Extended Query and 54.2.4 Pipelining.
  */
 class Synced extends Query {
@@ -115,7 +115,9 @@ class Synced extends Query {
     super.handleError(error, connection);
   }
 
-  /** `pg` keeps its book of prepared statements by these: of the one that the server answers next. */
+  /**
+   * `pg` keeps its book of prepared statements by these: of the one that the server answers next.
+   */
   #nameNext(): void {
     const next = this.#statements[this.#completed];
     if (next !== undefined) Object.assign(this, { name: next.name, text: next.text });
@@ -125,8 +127,8 @@ class Synced extends Query {
 /**
  * Makes a statement known to the server, and runs nothing.
  *
- * In front of a large one: a server that has read its Parse and half of its Bind works on a statement, in
- * its view, and waits for the other half without any time-out.
+ * In front of a large one: a server that has read its Parse and half of its Bind works on a
+ * statement, in its view, and waits for the other half without any time-out.
  */
 class Prepared extends Query {
   readonly #statement: BoundStatement;
@@ -154,8 +156,8 @@ class Prepared extends Query {
 
 /**
  * The text that the server knows by a name, or will when it reads on. One that is on its way with
- * statements that fail before it is not known after all: statements that are sent behind others before
- * those are answered must not share a name with them that is new to the connection.
+ * statements that fail before it is not known after all: statements that are sent behind others
+ * before those are answered must not share a name with them that is new to the connection.
  */
 function knownText(connection: Connection, name: string): string | undefined {
   const { parsedStatements, submittedNamedStatements } = connection;
@@ -164,12 +166,13 @@ function knownText(connection: Connection, name: string): string | undefined {
 }
 
 /**
- * Characters of parameters up to which statements share a Sync: at three bytes each they fit into the
- * buffer of a socket with room to spare.
+ * Characters of parameters up to which statements share a Sync: at three bytes each they fit into
+ * the buffer of a socket with room to spare.
  *
- * A server that has read half of them waits for the rest without any time-out, with its rows locked:
- * what is not in the socket's buffer yet never comes from a process that stands still. At a Sync it is
- * idle in a transaction, which has a time-out. So one that is larger has its Parse before a Sync as well.
+ * A server that has read half of them waits for the rest without any time-out, with its rows
+ * locked: what is not in the socket's buffer yet never comes from a process that stands still. At a
+ * Sync it is idle in a transaction, which has a time-out. So one that is larger has its Parse
+ * before a Sync as well.
  */
 const syncedCharsMax = 32 * 1024;
 

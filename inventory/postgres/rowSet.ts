@@ -4,8 +4,8 @@ import { plainArray, textArray } from './arrays.ts';
  * How rows reach a statement: `one` as a parameter for each column; `many`, any number of them, as
  * arrays that the statement takes apart.
  *
- * Most batches of a quiet shop have one row of everything. Without arrays and set-returning functions
- * the transaction of such a batch costs the server a sixth less.
+ * Most batches of a quiet shop have one row of everything. Without arrays and set-returning
+ * functions the transaction of such a batch costs the server a sixth less.
  */
 export type Form = 'one' | 'many';
 
@@ -79,7 +79,9 @@ export function json<Row>(name: string, value: (row: Row) => unknown): Column<Ro
   };
 }
 
-/** A SHA-256 digest, given in hex. Many are one byte string: an array of bytea would cross as hex. */
+/**
+ * A SHA-256 digest, given in hex. Many are one byte string: an array of bytea would cross as hex.
+ */
 export function digest<Row>(name: string, value: (row: Row) => string): Column<Row> {
   return {
     name,
@@ -120,7 +122,10 @@ function packBytes(parts: readonly Buffer[]): [bytes: Buffer, starts: string, le
   return [Buffer.concat(parts), plainArray(starts), plainArray(lengths)];
 }
 
-/** The rows that a statement is given: where they come from in its text, and its parameters for them. */
+/**
+ * The rows that a statement is given: where they come from in its text, and its parameters for
+ * them.
+ */
 export class RowSet<Row> {
   readonly #columns: readonly Column<Row>[];
 
@@ -133,7 +138,10 @@ export class RowSet<Row> {
     return this.#columns.map(({ name }) => name).join(', ');
   }
 
-  /** @returns what stands in FROM, with the columns in their order; its parameters begin with `$first` */
+  /**
+   * @returns what stands in FROM, with the columns in their order; its parameters begin with
+   *   `$first`
+   */
   source(form: Form, first: number): string {
     return form === 'one' ? this.#row(first) : this.#rows(first);
   }

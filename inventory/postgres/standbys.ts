@@ -9,10 +9,11 @@ import type { Transaction } from './transaction.ts';
 /**
  * Writes to the WAL what the commit behind it then waits for at the synchronous standbys.
  *
- * A commit that waits for them is on disk, and after a crash of the primary it is seen though no standby
- * may have it. An answer that rests on what was read could then be lost by a failover. What is written
- * behind it arrives at a standby after it; and written it must be, for a commit without WAL waits for
- * nobody. Source: PostgreSQL manual, Synchronous Replication; Replication Management Functions.
+ * A commit that waits for them is on disk, and after a crash of the primary it is seen though no
+ * standby may have it. An answer that rests on what was read could then be lost by a failover. What
+ * is written behind it arrives at a standby after it; and written it must be, for a commit without
+ * WAL waits for nobody. Source: PostgreSQL manual, Synchronous Replication; Replication Management
+ * Functions.
  */
 const message = `pg_logical_emit_message(true, 'onhand', '')`;
 
@@ -45,9 +46,9 @@ const recordsMax = 1_000;
 /**
  * Finds records to answer from. Where there are synchronous standbys, once they have them.
  *
- * They are read, and waited for, by one statement, so that it is one server that has both; and by one
- * statement of this process at a time, for all who ask meanwhile: while a standby is gone, each holds a
- * connection until it is given up, and a session at the server until the standby is back.
+ * They are read, and waited for, by one statement, so that it is one server that has both; and by
+ * one statement of this process at a time, for all who ask meanwhile: while a standby is gone, each
+ * holds a connection until it is given up, and a session at the server until the standby is back.
  */
 export class ConfirmedRecords {
   readonly #lookups: pg.Pool;
@@ -72,7 +73,10 @@ export class ConfirmedRecords {
     });
   }
 
-  /** @returns undefined if nothing is recorded under the key, or its record has outlived its retention */
+  /**
+   * @returns undefined if nothing is recorded under the key, or its record has outlived its
+   *   retention
+   */
   async find(tenant: string, key: string): Promise<IdempotencyRecord | undefined> {
     const found = await findRecord(this.#lookups, tenant, key);
     return found?.hasStandbys ? this.#confirmed.load({ tenant, key }) : found?.record;

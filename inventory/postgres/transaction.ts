@@ -20,19 +20,22 @@ interface Issued {
  * One transaction on one connection, its statements pipelined: those of a round trip are sent and
  * answered together.
  *
- * A statement behind a failed one is not run, or refused by the server (25P02), and a COMMIT behind it
- * becomes a ROLLBACK. All statements of the round trip reject with that failure, also those that ran.
- * Wait for `begin` before the first write is issued: without it a write would be committed by itself.
+ * A statement behind a failed one is not run, or refused by the server (25P02), and a COMMIT behind
+ * it becomes a ROLLBACK. All statements of the round trip reject with that failure, also those that
+ * ran. Wait for `begin` before the first write is issued: without it a write would be committed by
+ * itself.
  *
- * It is open, then ending once its COMMIT or ROLLBACK was sent, then ended. While it is ending the next
- * one may `follow` it; the last on a connection gives the connection back.
+ * It is open, then ending once its COMMIT or ROLLBACK was sent, then ended. While it is ending the
+ * next one may `follow` it; the last on a connection gives the connection back.
  */
 export class Transaction {
   readonly #client: pg.PoolClient;
   readonly #begin: Statement;
   #state: 'open' | 'ending' | 'ended' = 'open';
   #isFollowed = false;
-  /** Of a server that was demoted: it still answers, and would fail whoever had the connection next. */
+  /**
+   * Of a server that was demoted: it still answers, and would fail whoever had the connection next.
+   */
   #demoted: Error | undefined;
   /** What `pipelined` gathers. */
   #issued: Issued[] | undefined;
@@ -63,8 +66,8 @@ export class Transaction {
   }
 
   /**
-   * The next transaction, on the same connection: the server begins it right behind this one's COMMIT,
-   * whatever becomes of that, without a round trip in between.
+   * The next transaction, on the same connection: the server begins it right behind this one's
+   * COMMIT, whatever becomes of that, without a round trip in between.
    * @returns undefined unless this one is ending and nothing follows it yet
    */
   follow(): Transaction | undefined {
@@ -90,8 +93,9 @@ export class Transaction {
   /**
    * Issues a statement, within `pipelined` or `commit`. Its rows arrive as arrays.
    *
-   * Throws at once when it cannot be issued, so that nothing is sent that it belongs to. Writes must
-   * pass that on: an async function would make it a rejection, behind which the COMMIT goes out.
+   * Throws at once when it cannot be issued, so that nothing is sent that it belongs to. Writes
+   * must pass that on: an async function would make it a rejection, behind which the COMMIT goes
+   * out.
    */
   query<Row extends unknown[]>(statement: Statement): Promise<pg.QueryArrayResult<Row>> {
     const issued = this.#issued;
@@ -105,8 +109,8 @@ export class Transaction {
   /**
    * Commits behind the writes that `issue` issues; they and the COMMIT share one round trip.
    * @param sent called when all of them are on their way; it must not throw
-   * @throws the first error among them; nothing was written, unless the connection broke, or the wait
-   *   for standbys was cancelled: then the outcome is unknown
+   * @throws the first error among them; nothing was written, unless the connection broke, or the
+   *   wait for standbys was cancelled: then the outcome is unknown
    */
   async commit(issue: () => readonly Promise<unknown>[], sent = () => {}): Promise<void> {
     const [commit, writes] = this.#inOneWrite(() => {
@@ -159,9 +163,9 @@ export class Transaction {
   }
 
   /**
-   * Waits for the last statement and gives the connection back, unless another transaction follows. A
-   * connection on which even that failed is closed, and the server rolls back by itself; so is one that
-   * cannot write any more.
+   * Waits for the last statement and gives the connection back, unless another transaction follows.
+   * A connection on which even that failed is closed, and the server rolls back by itself; so is
+   * one that cannot write any more.
    */
   async #end(last: Promise<unknown>): Promise<void> {
     const failure = await last.then(

@@ -6,8 +6,9 @@ import { digest, plain, RowSet, text } from './rowSet.ts';
 /**
  * The levels that a batch has moved. The caller holds their locks.
  *
- * An upsert of rows that are there: each is found through the primary key, which no plan can change.
- * UPDATE … FROM the arrays would let the planner read the tenant's levels once for every batch.
+ * An upsert of rows that are there: each is found through the primary key, which no plan can
+ * change. UPDATE … FROM the arrays would let the planner read the tenant's levels once for every
+ * batch.
  */
 export const updateLevels = rowWrite<
   Pick<BatchWrite, 'tenant' | 'recordedAt' | 'levels'>,

@@ -21,7 +21,9 @@ export interface LedgerReport {
   readonly valid: boolean;
   readonly levels: number;
   readonly movements: number;
-  /** At most `faultsMax`: those of movements, then those of levels, each by warehouse and product. */
+  /**
+   * At most `faultsMax`: those of movements, then those of levels, each by warehouse and product.
+   */
   readonly faults: LedgerFault[];
 }
 
@@ -31,11 +33,14 @@ const faultsMax = 100;
 const pageRows = 20_000;
 
 /**
- * How long one statement may take: longer than one of a batch, for a page from a cold disk, or of levels
- * with very many holds.
+ * How long one statement may take: longer than one of a batch, for a page from a cold disk, or of
+ * levels with very many holds.
  */
 const statementTimeoutMs = 60_000;
-/** In place of the pool's, which is shorter. The server's limit comes first: it ends the work as well. */
+/**
+ * In place of the pool's, which is shorter. The server's limit comes first: it ends the work as
+ * well.
+ */
 const queryTimeoutMs = statementTimeoutMs + 2_000;
 
 interface Carry {
@@ -136,8 +141,8 @@ interface Page<Last> {
 }
 
 /**
- * Proves a tenant's ledger, in one snapshot: every level is the sum of its movements, sequences have
- * no gap, the hash chain holds, every movement has its posting, and reservations hold what is
+ * Proves a tenant's ledger, in one snapshot: every level is the sum of its movements, sequences
+ * have no gap, the hash chain holds, every movement has its posting, and reservations hold what is
  * reserved.
  *
  * Reads page by page, so that its memory does not grow with the ledger. Costs some 5 µs a movement.

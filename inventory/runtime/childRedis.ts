@@ -44,8 +44,9 @@ function isExecutable(file: string): boolean {
  * Runs the Redis that is installed here as a child, for claims and locks.
  *
  * It listens on a unix socket in a folder that only we can enter, and on no port; it ends with this
- * process however that ends. It is empty at every start: claims and locks are leases, and PostgreSQL
- * holds everything that must survive. Should it end by itself, it is started again at the same address.
+ * process however that ends. It is empty at every start: claims and locks are leases, and
+ * PostgreSQL holds everything that must survive. Should it end by itself, it is started again at
+ * the same address.
  * @returns undefined when neither Redis nor Valkey is on PATH
  * @throws StartError when it is there and does not start
  */

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { reasonOf, StartError } from './startError.ts';
 
 /**
- * Makes a file that appears with all of its content or not at all, also when the disk is full or the
- * process is killed: nobody reads what is still being written. Only its owner may read it.
+ * Makes a file that appears with all of its content or not at all, also when the disk is full or
+ * the process is killed: nobody reads what is still being written. Only its owner may read it.
  * @returns false when there is one already
  * @throws StartError naming the directory
  */

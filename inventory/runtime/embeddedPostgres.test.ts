@@ -24,7 +24,9 @@ import { commandLine, processIdentity } from './processes.ts';
 /** Finding the parts of a guardian takes proc(5). */
 const NEEDS_PROC = { skip: process.platform !== 'linux' && 'needs /proc' };
 
-/** As a second container sees the volume: the files, and no process or shared memory of the first. */
+/**
+ * As a second container sees the volume: the files, and no process or shared memory of the first.
+ */
 const ENTER_CONTAINER = [
   ...['unshare', '--pid', '--ipc', '--mount', '--fork', '--mount-proc', '--kill-child'],
 ];
@@ -275,7 +277,10 @@ function postmasterOf(dataDir: string): number {
   return Number.parseInt(readFileSync(path.join(clusterOf(dataDir), 'postmaster.pid'), 'utf8'), 10);
 }
 
-/** In a container whose first process goes on without it. @returns the pid of the postmaster here */
+/**
+ * In a container whose first process goes on without it.
+ * @returns the pid of the postmaster here
+ */
 async function leaveOrphanInContainer(t: TestContext, dataDir: string): Promise<number> {
   const script = `${SERVICE}
     const client = new (await import('${import.meta.resolve('pg')}')).default.Client(url);

@@ -59,7 +59,9 @@ export async function startEmbeddedPostgres(
   }
 }
 
-/** For root it is open to pass through, since PostgreSQL runs as another user; for others closed. */
+/**
+ * For root it is open to pass through, since PostgreSQL runs as another user; for others closed.
+ */
 function makeDataDir(dataDir: string): string {
   try {
     if (!existsSync(dataDir)) {

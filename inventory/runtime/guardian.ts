@@ -47,9 +47,10 @@ const FORCE_SECONDS = 10;
  * $1 stop signal, $2 seconds of patience, $3 force signal, $4 seconds after it, $5 private folder,
  * then the command. Exits with the code of the command.
  *
- * The watcher dies of USR1 until the pipe has ended; from then on it takes its sleep with it, so that
- * nothing is left behind. It looks for the server every second, in case the shell was killed. SIGINT is ignored in what a shell puts in the background,
- * which is why only servers that install their own handlers belong here.
+ * The watcher dies of USR1 until the pipe has ended; from then on it takes its sleep with it, so
+ * that nothing is left behind. It looks for the server every second, in case the shell was killed.
+ * SIGINT is ignored in what a shell puts in the background, which is why only servers that install
+ * their own handlers belong here.
  */
 const SCRIPT = `
 stop=$1 patience=$2 force=$3 grace=$4 private=$5

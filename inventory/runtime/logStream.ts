@@ -11,8 +11,8 @@ const retryMs = 100;
 /**
  * Writes log lines to a file descriptor, behind the work that they tell of.
  *
- * A log must not stop a service. Lines are dropped while their disk is full, their reader is gone or
- * slower than they come; how many is said in front of the next line that can be written.
+ * A log must not stop a service. Lines are dropped while their disk is full, their reader is gone
+ * or slower than they come; how many is said in front of the next line that can be written.
  */
 export class LogStream {
   readonly #fd: number;
@@ -87,7 +87,10 @@ export class LogStream {
     });
   }
 
-  /** What is being written already ends before the process does, here perhaps behind what follows it. */
+  /**
+   * What is being written already ends before the process does, here perhaps behind what follows
+   * it.
+   */
   #writeLast(): void {
     if (this.#waiting.length === 0) return;
     try {

@@ -20,11 +20,12 @@ const POLL_MS = 50;
 const NO_PID = 2_147_483_647;
 
 /**
- * Waits until no PostgreSQL runs in the database folder. Call it only while holding the claim on it.
+ * Waits until no PostgreSQL runs in the database folder. Call it only while holding the claim on
+ * it.
  *
  * A server of ours that is found here belongs to a service that died. Its guardian is stopping it;
- * in case that was killed as well, it is asked again, which changes nothing for one that is stopping.
- * One in another container has no pid here: it is only awaited.
+ * in case that was killed as well, it is asked again, which changes nothing for one that is
+ * stopping. One in another container has no pid here: it is only awaited.
  *
  * Worst case: {@link ORPHAN_WAIT_MS} for the postmaster, and as long for what it leaves behind.
  * @throws StartError when it is still there after that, and when it is not ours
@@ -106,9 +107,10 @@ async function hasEnded(isRunning: () => boolean, waitMs: number): Promise<boole
 }
 
 /**
- * The pid of a stale file may belong to somebody else by now, or to a zombie that nobody reaps, as in
- * many containers: PostgreSQL would take either for a live server and refuse for ever. Only the pid
- * is replaced: by the rest of the file PostgreSQL finds backends that outlived their postmaster.
+ * The pid of a stale file may belong to somebody else by now, or to a zombie that nobody reaps, as
+ * in many containers: PostgreSQL would take either for a live server and refuse for ever. Only the
+ * pid is replaced: by the rest of the file PostgreSQL finds backends that outlived their
+ * postmaster.
  */
 function disown(file: string): void {
   const [, ...rest] = readFileSync(file, 'utf8').split('\n');

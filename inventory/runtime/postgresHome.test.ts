@@ -33,7 +33,10 @@ const AS_ROOT_AND_ANOTHER = {
   skip: AS_ROOT.skip || (!othersCanRead(import.meta.filename) && 'needs a readable checkout'),
 };
 
-/** A database with 7 units under a folder that its user cannot enter: it lies elsewhere, behind a link. */
+/**
+ * A database with 7 units under a folder that its user cannot enter: it lies elsewhere, behind a
+ * link.
+ */
 async function makeLinked(t: TestContext): Promise<{ closed: string; dataDir: string }> {
   const closed = path.join(makeTestFolder(t), 'closed');
   mkdirSync(closed, { mode: 0o700 });

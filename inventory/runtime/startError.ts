@@ -29,7 +29,10 @@ const WORDS: Record<string, string> = {
 /** Of PostgreSQL (SQLSTATE) or of the system; frameworks have codes too, such as `FST_ERR_…`. */
 const DATABASE_CODE = /^(?:[0-9A-Z]{5}|E[A-Z]+)$/;
 
-/** A failure of the database at a start, in one line. Another error is a defect of ours, and keeps its stack. */
+/**
+ * A failure of the database at a start, in one line. Another error is a defect of ours, and keeps
+ * its stack.
+ */
 export function withoutDatabase(error: unknown): unknown {
   const { code = '' } = error as NodeJS.ErrnoException;
   if (error instanceof StartError || !DATABASE_CODE.test(code)) return error;
@@ -39,7 +42,8 @@ export function withoutDatabase(error: unknown): unknown {
 /**
  * What an operator needs of an I/O error: its code in words, else its message.
  *
- * A connection that failed on every address of a host comes as one AggregateError without a message.
+ * A connection that failed on every address of a host comes as one AggregateError without a
+ * message.
  */
 export function reasonOf(error: unknown): string {
   const { code = '' } = error as NodeJS.ErrnoException;

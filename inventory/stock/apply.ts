@@ -4,8 +4,8 @@ import type { Stock } from './stock.ts';
 
 /**
  * Makes the effects of an outcome visible to the commands after it: levels, the reservation, the
- * posting as one that can be reversed, and in `stock.overdue` what `expire` is to give back before the
- * next command. A refusal changes nothing.
+ * posting as one that can be reversed, and in `stock.overdue` what `expire` is to give back before
+ * the next command. A refusal changes nothing.
  */
 export function apply(stock: Stock, outcome: Outcome): void {
   if (!outcome.posted) return;

@@ -1,4 +1,6 @@
-/** Looking things up in the working state: what a caller may get wrong, and what a loader may not. */
+/**
+ * Looking things up in the working state: what a caller may get wrong, and what a loader may not.
+ */
 
 import { type Refused, refuse } from './outcomes.ts';
 import { type Level, levelKey, type Stock } from './stock.ts';

@@ -5,7 +5,9 @@
  * stays NaN in every further sum, compares false with everything and ends as `quantity-overflow`.
  */
 
-/** 9 007 199 254 740 991, the largest integer that JSON readers keep exact (RFC 8259, section 6). */
+/**
+ * 9 007 199 254 740 991, the largest integer that JSON readers keep exact (RFC 8259, section 6).
+ */
 export const quantityMax = Number.MAX_SAFE_INTEGER;
 
 /** @returns `a + b`, or NaN where the sum's magnitude is beyond `quantityMax` */

@@ -2,8 +2,8 @@
  * Reversals: the exact opposite of a posting's movements, once.
  *
  * A reversal is itself a posting and may be reversed in turn. What changed a reservation takes the
- * reservation's lines back with it. Once the reservation's time is over nothing can be taken from it,
- * and what comes back to it is available at once. An expiry is never reversed.
+ * reservation's lines back with it. Once the reservation's time is over nothing can be taken from
+ * it, and what comes back to it is available at once. An expiry is never reversed.
  */
 
 import { levelOf } from './catalogue.ts';

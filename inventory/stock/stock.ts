@@ -20,8 +20,8 @@ export interface Level {
   /** Milliseconds since the epoch of the last movement; 0 if there is none. */
   recordedAt: number;
   /**
-   * The sequence that reads show, while nothing but expiries has moved the level in this batch: reads
-   * subtract what has expired, without a movement.
+   * The sequence that reads show, while nothing but expiries has moved the level in this batch:
+   * reads subtract what has expired, without a movement.
    */
   sequenceShown?: number | undefined;
 }
@@ -64,7 +64,9 @@ export interface ReversiblePosting {
   movements: readonly ReversibleMovement[];
 }
 
-/** Held units of a reservation whose `expiresAt` has passed, on a level that the batch has locked. */
+/**
+ * Held units of a reservation whose `expiresAt` has passed, on a level that the batch has locked.
+ */
 export interface OverdueHold {
   reservation: string;
   warehouse: string;

@@ -28,7 +28,9 @@ export interface RigOptions extends Partial<PipelineOptions> {
   readonly via?: (url: string) => Promise<string> | string;
 }
 
-/** Makes a database with warehouses W1, W2, products A, B, C, and a pipeline on it without Redis. */
+/**
+ * Makes a database with warehouses W1, W2, products A, B, C, and a pipeline on it without Redis.
+ */
 export async function pipelineRig(t: Cleanup, options: RigOptions = {}): Promise<PipelineRig> {
   const url = options.url ?? (await createTestDatabase(t)).url;
   await migrate(url);

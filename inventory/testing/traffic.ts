@@ -17,8 +17,9 @@ const backoffMs = 25;
 const answerWithinMs = 30_000;
 
 /**
- * Callers that receive stock without pause, each effect under a key of its own that they send until it
- * is answered, and that remember what they were promised. Whatever is broken meanwhile, in the end each order must count exactly once.
+ * Callers that receive stock without pause, each effect under a key of its own that they send until
+ * it is answered, and that remember what they were promised. Whatever is broken meanwhile, in the
+ * end each order must count exactly once.
  */
 export class Traffic {
   /** Every answer that came, also refusals. */

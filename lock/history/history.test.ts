@@ -97,8 +97,8 @@ class Stage {
   }
 
   /**
-   * One of five faults, in turn, to one of the workers or to Redis. Those that hold somebody up sleep
-   * past the lease: it must be over before they go on.
+   * One of five faults, in turn, to one of the workers or to Redis. Those that hold somebody up
+   * sleep past the lease: it must be over before they go on.
    */
   async fault(number: number): Promise<void> {
     const index = number % workerCount;

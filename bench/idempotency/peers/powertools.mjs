@@ -1,6 +1,6 @@
 /**
- * AWS Lambda Powertools around a function, with its cache layer on Redis. It knows no HTTP, so the key
- * is read from the header and its errors are answered as the draft asks.
+ * AWS Lambda Powertools around a function, with its cache layer on Redis. It knows no HTTP, so the
+ * key is read from the header and its errors are answered as the draft asks.
  */
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';

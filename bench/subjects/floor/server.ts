@@ -1,11 +1,11 @@
 /**
- * The least that a durable, idempotent receipt costs: the bare route, a claim in Redis, and the rows
- * that Onhand writes, by its own statements, in batches of one tenant that follow each other as its do.
- * A process of its own; DATABASE_URL, REDIS_URL; prints where it listens.
+ * The least that a durable, idempotent receipt costs: the bare route, a claim in Redis, and the
+ * rows that Onhand writes, by its own statements, in batches of one tenant that follow each other
+ * as its do. A process of its own; DATABASE_URL, REDIS_URL; prints where it listens.
  *
- * Left out is all that decides whether to answer so: no API key is looked up, no request compared with
- * the first of its key, no earlier answer read, nothing refused, chained, locked in Redis, expired or
- * measured. It is a ceiling for services that keep these rows, and none of them itself.
+ * Left out is all that decides whether to answer so: no API key is looked up, no request compared
+ * with the first of its key, no earlier answer read, nothing refused, chained, locked in Redis,
+ * expired or measured. It is a ceiling for services that keep these rows, and none of them itself.
  */
 import { randomUUID } from 'node:crypto';
 import Fastify from 'fastify';

@@ -36,7 +36,10 @@ export interface Reply {
 }
 
 export interface Sent {
-  /** A string or bytes go out as they are, a stream in chunks, anything else as JSON; undefined: no body at all. */
+  /**
+   * A string or bytes go out as they are, a stream in chunks, anything else as JSON; undefined: no
+   * body at all.
+   */
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
 }
