@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises';
 import { type Logger, pino } from 'pino';
 import { sha256 } from './http/authentication.ts';
 import { keptApiKey, keyFile } from './keptApiKey.ts';
@@ -124,7 +125,10 @@ async function migrateOrExplain(
 
 async function listen({ app }: Service, { host, port }: Settings): Promise<string> {
   try {
-    return await app.listen({ host, port });
+    // Of a name with two addresses, as localhost has, Fastify makes two servers, and the second has
+    // nothing of what was put on the first.
+    const { address } = await lookup(host);
+    return await app.listen({ host: address, port });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE') {

@@ -230,7 +230,7 @@ const REQUIRED = {
     min: 0,
     max: 1_000_000,
     description:
-      'Requests of one API key, or of one address without a key, at most; past it 429 `rate-limited`. 0 = no limit. `/healthz` and `/readyz` have none.',
+      'Requests of one API key, and of one address on routes that need none, at most; past it 429 `rate-limited`. 0 = no limit. `/healthz` and `/readyz` have none.',
   }),
   stopTimeoutMs: integer({
     name: 'ONHAND_STOP_TIMEOUT_MS',

@@ -195,6 +195,22 @@ test('a stop answers a request that is in progress, whatever stands behind it', 
   assert.match(used.received(), /^HTTP\/1.1 201 /);
 });
 
+test('a stop answers all requests that one connection has sent, in their order', async (t) => {
+  const { service, client, session } = await startOne(t);
+  await openStock(client, ['W1'], ['A'], 1);
+  await session.query('BEGIN; SELECT FROM levels FOR UPDATE');
+  const { socket, closed, received } = await dial(t, service);
+  socket.write(receiptText(service, 'k1') + receiptText(service, 'k2'));
+  await waitFor('the batch waits', async () => (await waitingSessions(session)) === 1);
+  const stopped = service.stop();
+  await waitFor('it takes no connection any more', () => isClosed(service.url));
+  await session.query('COMMIT');
+  await closed;
+  assert.equal(received().match(/HTTP\/1.1 201 /g)?.length, 2, received());
+  assert.equal(received().match(/^connection: close/gim)?.length, 1, received());
+  assert.equal(await stopped, 0, service.output());
+});
+
 /**
  * A connection that asks for three large answers at once and has taken the beginning of the first.
  */

@@ -30,14 +30,11 @@ export class Connections {
   }
 
   /**
-   * The answer to a request that has arrived whole, if a connection still owes one, or a part of
-   * it.
+   * The last answer to a request that has arrived whole which a connection owes, or a part of it:
+   * a client may send several before it is answered.
    */
   owed(socket: Socket): ServerResponse | undefined {
-    return this.#open
-      .get(socket)
-      ?.values()
-      .find(({ req }) => req.complete);
+    return Array.from(this.#open.get(socket) ?? []).findLast(({ req }) => req.complete);
   }
 
   /**
@@ -49,25 +46,32 @@ export class Connections {
    */
   closeWhenStopping(app: FastifyInstance, sendMsMax: number): void {
     let stopping = false;
+    let isLate = false;
     this.#keepUnsent(app.server);
     app.addHook('preClose', async () => {
       stopping = true;
       const slow = setTimeout(() => {
+        isLate = true;
         const count = this.#destroy((socket) => !this.#isDeciding(socket));
         if (count > 0) app.log.warn(`closed ${count} connections that took too long`);
       }, sendMsMax).unref();
-      await this.#acceptWaiting(app.server);
+      await this.#acceptWaiting(app.server, Math.min(acceptMsMax, sendMsMax));
       const quiet = setInterval(() => {
-        this.#destroy((socket) => !this.owed(socket));
+        this.#destroy((socket) => !(isLate ? this.#isDeciding(socket) : this.owed(socket)));
       }, arrivalMs).unref();
       app.server.once('close', () => {
         clearInterval(quiet);
         clearTimeout(slow);
       });
     });
-    // Kept alive, it would hold the stop up for as long as its keep-alive time-out.
-    app.addHook('onSend', (_request, reply, _payload, done) => {
-      if (stopping) reply.header('connection', 'close');
+    // Kept alive, it would hold the stop up for as long as its keep-alive time-out. Node closes
+    // behind the first answer that says so, and Fastify says it of all that begin now.
+    app.addHook('onSend', ({ raw: { socket } }, reply, _payload, done) => {
+      if (stopping) {
+        const last = this.owed(socket) ?? reply.raw;
+        if (last === reply.raw) reply.header('connection', 'close');
+        else reply.raw.removeHeader('connection');
+      }
       done();
     });
   }
@@ -76,8 +80,8 @@ export class Connections {
    * Accepts the connections that wait for it: the kernel resets them, and with them requests that
    * were sent before the stop, when their server closes. Node accepts one a turn of the event loop.
    */
-  async #acceptWaiting(server: FastifyInstance['server']): Promise<void> {
-    const until = performance.now() + acceptMsMax;
+  async #acceptWaiting(server: FastifyInstance['server'], msMax: number): Promise<void> {
+    const until = performance.now() + msMax;
     let isNew = false;
     const onConnection = () => {
       isNew = true;

@@ -99,7 +99,10 @@ function describeFastify(error: FastifyError): Description | undefined {
         detail: 'Send the body as Content-Type: application/json.',
       };
     case 429:
-      return { code: 'rate-limited', detail: 'Too many requests with this API key.' };
+      return {
+        code: 'rate-limited',
+        detail: 'Too many requests with this API key, or from this address.',
+      };
     case 400:
     case 414:
       return describe(
