@@ -59,9 +59,9 @@ export async function waitElsewhere(wait: ElsewhereWait): Promise<IdempotencyRec
 }
 
 /**
- * Looks no longer than until the deadline, and where that has passed no longer than a pause: who
- * waits is told that the request is in flight, also by a database that is slow. A look-up that
- * fails before it says nothing about the request, which may still be answered.
+ * Looks until the deadline, for the time of a pause at least: who waits is told that the request is
+ * in flight, also by a database that is slow. A look-up that fails before it says nothing about the
+ * request, which may still be answered.
  */
 async function boundedLookUp(
   wait: ElsewhereWait,

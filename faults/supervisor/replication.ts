@@ -135,9 +135,9 @@ export class PostgresPair {
   async #cancelWaits(lastsMs: number): Promise<void> {
     const until = performance.now() + lastsMs;
     while (performance.now() < until) {
-      await this.primary.query(
-        `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
-      );
+      const cancel = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`;
+      // Another fault may have taken all connections.
+      await this.primary.query(cancel).catch(() => {});
       await delay(50);
     }
   }

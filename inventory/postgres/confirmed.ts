@@ -8,8 +8,11 @@ export class UnconfirmedError extends Error {
   override readonly name = 'UnconfirmedError';
 }
 
-/** warning: "The transaction has already committed locally, but might not have been replicated". */
-const warning = '01000';
+/**
+ * Where the server says: "The transaction has already committed locally, but might not have been
+ * replicated". Its code, 01000, is that of any warning.
+ */
+const routine = 'SyncRepWaitForLSN';
 
 /**
  * Waits for a statement that commits, and for the synchronous standbys that it waits for.
@@ -24,14 +27,8 @@ export async function confirmed<Result>(
   statement: Promise<Result>,
 ): Promise<Result> {
   let doubt: UnconfirmedError | undefined;
-  const onNotice = ({
-    code,
-    message,
-  }: {
-    code?: string | undefined;
-    message?: string | undefined;
-  }) => {
-    if (code === warning) doubt ??= new UnconfirmedError(message);
+  const onNotice = (notice: { message?: string | undefined; routine?: string | undefined }) => {
+    if (notice.routine === routine) doubt ??= new UnconfirmedError(notice.message);
   };
   client.on('notice', onNotice);
   try {

@@ -20,7 +20,8 @@ const batchesPollMs = 10;
  * What became of a key, for who must know whether its request had an effect: also `pending`, where
  * a transaction that has not ended has written its record, or may. One may be open for long after
  * its caller was told that the outcome is unknown: its COMMIT may wait for a standby or a lock, or
- * its connection be lost. A command that waits in the queue of another instance is not seen.
+ * its connection be lost. A command that waits at another instance, in its queue or between two
+ * attempts, is not seen.
  */
 export async function lookUpRecord(
   pool: pg.Pool,
@@ -37,9 +38,13 @@ export async function lookUpRecord(
     state = await tryKey(pool, tenant, key);
   }
   if (state === 'pending') return 'pending';
+  if (state === 'recorded') {
+    const committed = await records.find(tenant, key);
+    if (committed !== undefined) return committed;
+    // It has outlived its retention, and the key may be used anew.
+  }
   // A batch writes its records last, so one that holds or awaits its rows by now may have the key.
-  if (state === 'free' && !(await endOfBatches(pool))) return 'pending';
-  // Committed in between, or outlived its retention.
+  if (!(await endOfBatches(pool))) return 'pending';
   return records.find(tenant, key);
 }
 

@@ -41,7 +41,7 @@ interface Asked {
 }
 
 /** Records of one statement, so that the answers of one are not felt by others. */
-const recordsMax = 1_000;
+const recordsMax = 100;
 
 /**
  * Finds records to answer from. Where there are synchronous standbys, once they have them.

@@ -77,3 +77,19 @@ test('a transaction that failed before does not count as committed', async (t) =
   );
   assert.deepEqual(await things(), []);
 });
+
+test('a warning that is not about standbys makes no commit doubtful', async (t) => {
+  const { writes, things } = await openThings(t);
+  await writes.query(`
+    CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE WARNING 'of somebody else'; RETURN NEW; END $$;
+    CREATE TRIGGER warn BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION warn()`);
+  const warnings: string[] = [];
+  writes.on('acquire', (client) => {
+    client.on('notice', ({ code, message }) => warnings.push(`${code} ${message}`));
+  });
+  const transaction = await begin(writes);
+  await transaction.commit(() => [transaction.query(insert(1))]);
+  assert.deepEqual(warnings, ['01000 of somebody else']);
+  assert.deepEqual(await things(), [1]);
+});
