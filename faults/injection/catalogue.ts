@@ -150,7 +150,8 @@ export const faultKinds = {
   'cancel-sessions': {
     what: 'pg_cancel_backend or pg_terminate_backend of every session of the services, again and again',
     draw: (cluster, random) => ({
-      thing: 'sessions',
+      // Not while the standby is cut off: a commit that it then lets go is seen, and may be lost.
+      thing: 'postgres',
       target: 'primary',
       lastsMs: random.between(100, 1_500),
       instances: all(cluster),

@@ -18,7 +18,10 @@ const rebuildPauseMs = 500;
 export interface Loss {
   /** How long commits come before anything else happens. */
   readonly aloneMs: number;
-  /** How long an administrator then cancels the commits that wait; undefined: not at all. */
+  /**
+   * How long an administrator then cancels the commits that wait, which shows them; undefined: not
+   * at all.
+   */
   readonly cancelsMs?: number | undefined;
   /**
    * The primary crashes, recovers, and is there this long before it is lost: after a recovery it
@@ -115,15 +118,16 @@ export class PostgresPair {
     if (!(await isCaughtUp(this.primary))) return false;
     this.link.shape({ kind: 'black-hole' });
     await delay(aloneMs);
+    const from = performance.now();
     if (cancelsMs !== undefined) await this.#cancelWaits(cancelsMs);
     if (recoversMs !== undefined) {
       await this.primary.kill();
-      const from = performance.now();
       await this.primary.start();
       await delay(recoversMs);
-      await this.primary.kill();
-      this.lost.push({ from, until: performance.now() });
-    } else await this.primary.kill();
+    }
+    await this.primary.kill();
+    const hasShownMore = cancelsMs !== undefined || recoversMs !== undefined;
+    if (hasShownMore) this.lost.push({ from, until: performance.now() });
     // What is held back must not arrive.
     this.link.cut();
     this.link.heal();
