@@ -139,8 +139,9 @@ function notTested(runs: readonly FaultRun[]): string {
 - Several machines: links are TCP proxies on one host, clocks of the servers are one clock.
 - A failover to a standby that commits did not wait for, or one that leaves two primaries: the
   supervisor promotes only a synchronous standby, and has killed the primary.
-- Reads of a primary that has crashed and recovered while its standby was away, and was lost then: they
-  wait for no standby, and may show what is lost (\`lose-recovered-primary\` leaves them out).
+- Reads of a primary that was lost after it had crashed and recovered, or commits that waited for its
+  standby were cancelled: they wait for no standby, and may show what is lost
+  (\`lose-recovered-primary\` and \`cancel-commits\` leave them out).
 - Redis Sentinel and Redis Cluster (the lock and idempotency packages test those), TLS.
 - Retention running out during a run, the purge, migrations under load.
 - More than 4 services, more than minutes, more than some hundred requests a second.
