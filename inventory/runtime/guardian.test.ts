@@ -31,7 +31,12 @@ test('a server gets none of our environment', async (t) => {
 test('what is to be inherited is open in the server alone', async (t) => {
   const file = path.join(makeTestFolder(t), 'file');
   const inherited = openSync(file, 'a');
-  const told = `echo server >&4; { echo guardian > /proc/$PPID/fd/4; } 2>/dev/null; exit 6`;
+  // The guardian closes its own when the server has begun, so the server looks until it is gone.
+  const told = `
+    echo server >&4
+    tries=0
+    while [ -e /proc/$PPID/fd/4 ] && [ $tries -lt 500 ]; do sleep 0.01; tries=$((tries + 1)); done
+    [ ! -e /proc/$PPID/fd/4 ] && exit 6`;
   const { server } = await guard(t, told, inherited);
   closeSync(inherited);
   assert.equal(await server.exited, 'code 6');
