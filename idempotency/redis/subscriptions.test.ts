@@ -26,20 +26,22 @@ after(async () => {
 
 const options = { commandTimeoutMs: 5_000 };
 
+async function openNodeRedis(t: TestContext, user: { username?: string; password?: string } = {}) {
+  const socket = { path: server.socket, tls: false, reconnectStrategy: false } as const;
+  const client = createClient({ ...user, socket });
+  client.on('error', () => {});
+  await client.connect();
+  const store = redisClaims(client, options);
+  t.after(async () => {
+    await store.close();
+    client.destroy();
+  });
+  return store;
+}
+
 /** Stores over clients that give up a connection as soon as it is lost. */
 const clients: Record<string, (t: TestContext) => Promise<ClaimStore>> = {
-  'node-redis': async (t) => {
-    const socket = { path: server.socket, tls: false, reconnectStrategy: false } as const;
-    const client = createClient({ socket });
-    client.on('error', () => {});
-    await client.connect();
-    const store = redisClaims(client, options);
-    t.after(async () => {
-      await store.close();
-      client.destroy();
-    });
-    return store;
-  },
+  'node-redis': (t) => openNodeRedis(t),
   ioredis: async (t) => {
     const client = new Redis(server.socket, { retryStrategy: () => null });
     client.on('error', () => {});
@@ -117,18 +119,7 @@ for (const [name, open] of Object.entries(clients)) {
 
 test('a user without channels completes, settles and releases what others wait for', async (t) => {
   await direct.sendCommand('ACL SETUSER no-channels on >secret ~* +@all resetchannels'.split(' '));
-  const client = createClient({
-    username: 'no-channels',
-    password: 'secret',
-    socket: { path: server.socket, tls: false },
-  });
-  client.on('error', () => {});
-  await client.connect();
-  const store = redisClaims(client, options);
-  t.after(async () => {
-    await store.close();
-    client.destroy();
-  });
+  const store = await openNodeRedis(t, { username: 'no-channels', password: 'secret' });
   const awaited = async () => {
     const claim = claimOf(newKey());
     await store.claim(claim, leaseMs);

@@ -56,6 +56,7 @@ test('a transaction_timeout of the database does not end a batch that waits', as
   await session.query(`ALTER DATABASE ${name} SET transaction_timeout = '100ms'`);
   const { writes, reads, close } = openDatabase({ url, connections: 2 });
   t.after(close);
+  // The time-out has to pass.
   for (const pool of [writes, reads]) await pool.query('SELECT pg_sleep(0.2)');
 });
 

@@ -205,9 +205,11 @@ export async function sendTogether(
   statements: readonly BoundStatement[],
 ): Promise<pg.QueryArrayResult[]> {
   const sent = [...syncedTogether(statements)].flatMap((together) => {
-    const large = together.find((statement) => charsOf(statement) > syncedCharsMax);
-    const isNew = large && knownText(connectionOf(client), large.name) === undefined;
-    return isNew ? [prepare(client, large), send(client, together)] : [send(client, together)];
+    const [first] = together as [BoundStatement];
+    // One that is too large is alone.
+    const isLarge = charsOf(first) > syncedCharsMax;
+    const isNew = isLarge && knownText(connectionOf(client), first.name) === undefined;
+    return isNew ? [prepare(client, first), send(client, together)] : [send(client, together)];
   });
   return (await Promise.all(sent)).flat();
 }

@@ -1,9 +1,10 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
-import DataLoader from 'dataloader';
+import type DataLoader from 'dataloader';
 import type pg from 'pg';
 import { textArray } from './arrays.ts';
 import { confirmed } from './confirmed.ts';
 import { findRecord, foundOf, recordColumns } from './findRecord.ts';
+import { gatheringLoader } from './gatheringLoader.ts';
 import type { Transaction } from './transaction.ts';
 
 /**
@@ -54,23 +55,11 @@ export class ConfirmedRecords {
   readonly #lookups: pg.Pool;
   readonly #reads: pg.Pool;
   readonly #confirmed: DataLoader<Asked, IdempotencyRecord | undefined>;
-  #turn: Promise<unknown> = Promise.resolve();
-  /** The statement that was sent last. */
-  #sent: Promise<unknown> = Promise.resolve();
 
   constructor({ lookups, reads }: { readonly lookups: pg.Pool; readonly reads: pg.Pool }) {
     this.#lookups = lookups;
     this.#reads = reads;
-    this.#confirmed = new DataLoader((asked) => this.#wait(asked), {
-      cache: false,
-      maxBatchSize: recordsMax,
-      batchScheduleFn: (send) => {
-        this.#turn = this.#turn.then(() => {
-          send();
-          return this.#sent;
-        });
-      },
-    });
+    this.#confirmed = gatheringLoader((asked) => this.#read(asked), { keysMax: recordsMax });
   }
 
   /**
@@ -80,12 +69,6 @@ export class ConfirmedRecords {
   async find(tenant: string, key: string): Promise<IdempotencyRecord | undefined> {
     const found = await findRecord(this.#lookups, tenant, key);
     return found?.hasStandbys ? this.#confirmed.load({ tenant, key }) : found?.record;
-  }
-
-  #wait(asked: readonly Asked[]): Promise<(IdempotencyRecord | undefined)[]> {
-    const found = this.#read(asked);
-    this.#sent = found.catch(() => {});
-    return found;
   }
 
   async #read(asked: readonly Asked[]): Promise<(IdempotencyRecord | undefined)[]> {
