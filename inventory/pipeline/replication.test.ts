@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { makeDataDir, waitFor } from '@onhand/fixtures';
 import type pg from 'pg';
+import { createApiKey, ensureApiKey, revokeApiKey } from '../postgres/apiKeys.ts';
+import { putCatalogueEntry } from '../postgres/catalogueEntries.ts';
 import type { Database } from '../postgres/database.ts';
 import { ConfirmedRecords } from '../postgres/standbys.ts';
 import { startEmbeddedPostgres } from '../runtime/embeddedPostgres.ts';
@@ -124,6 +126,28 @@ test('a COMMIT whose wait for the standby was cancelled is not acknowledged', as
   await configure(session, 'RESET synchronous_standby_names');
   await posted;
   assert.equal(given, '201 replayed');
+});
+
+const secrets = ['a', 'b'].map((digit) => digit.repeat(64)) as [string, string];
+const key = { tenant, role: 'reader', name: 'shop' } as const;
+const product = { code: 'NEW', name: null, allowBackorder: false };
+const writes: [what: string, write: (pool: pg.Pool) => Promise<unknown>][] = [
+  ['a product', (pool) => putCatalogueEntry(pool, tenant, 'product', product)],
+  ['an API key', (pool) => createApiKey(pool, key, secrets[0])],
+  ['another secret of it', (pool) => ensureApiKey(pool, key, secrets[1])],
+  ['its revocation', (pool) => revokeApiKey(pool, tenant, key.name)],
+];
+
+test('nor is what is written by itself', async (t) => {
+  const { database, session } = await rigThatWaits(t);
+  await session.query('SET synchronous_commit = local');
+  await session.query('INSERT INTO tenants (tenant_id) VALUES ($1)', [tenant]);
+  for (const [what, write] of writes) {
+    const given = write(database.reads).then(String, (error: Error) => error.name);
+    await waitFor(`${what} waits`, async () => (await waitingCommits(session)).length === 2);
+    await cancelWaits(session);
+    assert.equal(await given, 'UnconfirmedError', what);
+  }
 });
 
 /** As an administrator does who sees sessions hang. */

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { textArray } from './arrays.ts';
+import { queryConfirmed } from './confirmed.ts';
 import { rowsOf } from './reads.ts';
 
 export interface ApiKeyRow {
@@ -46,13 +47,14 @@ export async function ensureApiKey(
   secretSha256: string,
 ): Promise<'ensured' | 'taken' | 'revoked'> {
   if (await createApiKey(pool, key, secretSha256)) return 'ensured';
-  const changed = await pool.query(
-    `UPDATE api_keys SET role = $2, secret_sha256 = decode($4, 'hex')
-     WHERE tenant_id = $1 AND name = $3 AND revoked_at IS NULL AND NOT EXISTS (
-       SELECT FROM api_keys WHERE secret_sha256 = decode($4, 'hex')
-         AND ((tenant_id, name) <> ($1, $3) OR revoked_at IS NOT NULL))`,
-    [key.tenant, key.role, key.name, secretSha256],
-  );
+  const changed = await queryConfirmed(pool, {
+    text: `
+      UPDATE api_keys SET role = $2, secret_sha256 = decode($4, 'hex')
+      WHERE tenant_id = $1 AND name = $3 AND revoked_at IS NULL AND NOT EXISTS (
+        SELECT FROM api_keys WHERE secret_sha256 = decode($4, 'hex')
+          AND ((tenant_id, name) <> ($1, $3) OR revoked_at IS NOT NULL))`,
+    values: [key.tenant, key.role, key.name, secretSha256],
+  });
   if (changed.rowCount === 1) return 'ensured';
   const { rows } = await pool.query<{ isRevoked: boolean }>(
     `SELECT revoked_at IS NOT NULL AS "isRevoked" FROM api_keys
@@ -84,11 +86,12 @@ export async function createApiKey(
      WHERE tenant_id = $1 AND name = $2 AND revoked_at IS NOT NULL`,
     [tenant, name],
   );
-  const { rowCount } = await pool.query(
-    `INSERT INTO api_keys (tenant_id, role, name, secret_sha256)
-     VALUES ($1, $2, $3, decode($4, 'hex')) ON CONFLICT DO NOTHING`,
-    [tenant, role, name, secretSha256],
-  );
+  const { rowCount } = await queryConfirmed(pool, {
+    text: `
+      INSERT INTO api_keys (tenant_id, role, name, secret_sha256)
+      VALUES ($1, $2, $3, decode($4, 'hex')) ON CONFLICT DO NOTHING`,
+    values: [tenant, role, name, secretSha256],
+  });
   return rowCount === 1;
 }
 
@@ -108,10 +111,11 @@ export function listApiKeys(
 
 /** @returns whether there was a valid key of that name */
 export async function revokeApiKey(pool: pg.Pool, tenant: string, name: string): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `UPDATE api_keys SET revoked_at = now()
-     WHERE tenant_id = $1 AND name = $2 AND revoked_at IS NULL`,
-    [tenant, name],
-  );
+  const { rowCount } = await queryConfirmed(pool, {
+    text: `
+      UPDATE api_keys SET revoked_at = now()
+      WHERE tenant_id = $1 AND name = $2 AND revoked_at IS NULL`,
+    values: [tenant, name],
+  });
   return rowCount === 1;
 }

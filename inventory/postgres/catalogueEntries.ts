@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { queryConfirmed } from './confirmed.ts';
 import { Conditions, type PageOf, rowsOf } from './reads.ts';
 
 /** A registered warehouse or product. */
@@ -32,7 +33,10 @@ export interface CatalogueWrite {
   readonly allowBackorder: boolean;
 }
 
-/** Registers or replaces one entry. `created`: it was not there before. */
+/**
+ * Registers or replaces one entry. `created`: it was not there before.
+ * @throws UnconfirmedError when it is written, and a synchronous standby may not have it
+ */
 export async function putCatalogueEntry(
   pool: pg.Pool,
   tenant: string,
@@ -50,8 +54,11 @@ export async function putCatalogueEntry(
         ${isProduct ? ', allow_backorder = excluded.allow_backorder' : ''}
     RETURNING ${columns}, xmax = 0 AS created`;
   const values = isProduct ? [tenant, code, name, allowBackorder] : [tenant, code, name];
-  const [row] = await rowsOf<CatalogueRow & { created: boolean }>(pool, text, values);
-  const { created, ...entry } = row as CatalogueRow & { created: boolean };
+  const { rows } = await queryConfirmed<CatalogueRow & { created: boolean }>(pool, {
+    text,
+    values,
+  });
+  const { created, ...entry } = rows[0] as CatalogueRow & { created: boolean };
   return { row: entry, created };
 }
 

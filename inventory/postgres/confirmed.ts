@@ -6,11 +6,13 @@ import type pg from 'pg';
  */
 export class UnconfirmedError extends Error {
   override readonly name = 'UnconfirmedError';
+  /** The server's, of any warning. */
+  readonly code = '01000';
 }
 
 /**
  * Where the server says: "The transaction has already committed locally, but might not have been
- * replicated". Its code, 01000, is that of any warning.
+ * replicated".
  */
 const routine = 'SyncRepWaitForLSN';
 
@@ -37,5 +39,25 @@ export async function confirmed<Result>(
     return result;
   } finally {
     client.off('notice', onNotice);
+  }
+}
+
+/**
+ * Runs a statement that commits by itself, as {@link confirmed} does. A connection on which it
+ * failed is closed.
+ */
+export async function queryConfirmed<Row extends pg.QueryResultRow>(
+  pool: pg.Pool,
+  query: pg.QueryConfig,
+): Promise<pg.QueryResult<Row>> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  try {
+    return await confirmed(client, client.query<Row>(query));
+  } catch (error) {
+    failure = error as Error;
+    throw error;
+  } finally {
+    client.release(failure);
   }
 }

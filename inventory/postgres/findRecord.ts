@@ -1,7 +1,8 @@
 import type { IdempotencyRecord } from '@onhand/idempotency';
 import type pg from 'pg';
 
-interface Row {
+/** A row of {@link recordColumns}. */
+export interface RecordRow {
   fingerprint: string;
   status: number;
   headers: string;
@@ -35,11 +36,11 @@ export async function findRecord(
   tenant: string,
   key: string,
 ): Promise<Found | undefined> {
-  const { rows } = await pool.query<Row>({ ...statement, values: [tenant, key] });
+  const { rows } = await pool.query<RecordRow>({ ...statement, values: [tenant, key] });
   return rows[0] && foundOf(rows[0]);
 }
 
-export function foundOf(row: Row): Found {
+export function foundOf(row: RecordRow): Found {
   const { fingerprint, status, headers, body, expiresAt, hasStandbys } = row;
   const answer = { status, headers: JSON.parse(headers), body };
   return { record: { fingerprint, answer, expiresAt }, hasStandbys };

@@ -2,8 +2,8 @@ import type { IdempotencyRecord } from '@onhand/idempotency';
 import type DataLoader from 'dataloader';
 import type pg from 'pg';
 import { textArray } from './arrays.ts';
-import { confirmed } from './confirmed.ts';
-import { findRecord, foundOf, recordColumns } from './findRecord.ts';
+import { queryConfirmed } from './confirmed.ts';
+import { findRecord, foundOf, type RecordRow, recordColumns } from './findRecord.ts';
 import { gatheringLoader } from './gatheringLoader.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -76,17 +76,11 @@ export class ConfirmedRecords {
       textArray(asked.map((each) => each.tenant)),
       textArray(asked.map((each) => each.key)),
     ];
-    const client = await this.#reads.connect();
-    let failure: Error | undefined;
-    try {
-      const { rows } = await confirmed(client, client.query({ ...confirmedStatement, values }));
-      const records = new Map(rows.map((row) => [Number(row.place), foundOf(row).record]));
-      return asked.map((_, at) => records.get(at + 1));
-    } catch (error) {
-      failure = error as Error;
-      throw error;
-    } finally {
-      client.release(failure);
-    }
+    const { rows } = await queryConfirmed<RecordRow & { place: string }>(this.#reads, {
+      ...confirmedStatement,
+      values,
+    });
+    const records = new Map(rows.map((row) => [Number(row.place), foundOf(row).record]));
+    return asked.map((_, at) => records.get(at + 1));
   }
 }
