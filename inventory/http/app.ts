@@ -57,6 +57,9 @@ export interface AppOptions {
  */
 const requestMs = 30_000;
 
+/** How long a client may take nothing of an answer that is being sent. */
+const unreadMsMax = 60_000;
+
 /**
  * Of the time of a stop, for answers that are being sent: the rest is for what must end behind
  * them.
@@ -95,6 +98,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.setValidatorCompiler(validatorCompiler as never);
   connections.watch(app);
+  connections.closeUnread(app, unreadMsMax);
   addProblems(app);
   addJsonBody(app);
   addRequestIds(app);

@@ -6,6 +6,9 @@ import type { FastifyInstance } from 'fastify';
 /** How long a stop waits for the rest of a request that is on its way. */
 const arrivalMs = 1_000;
 
+/** How often it is looked who does not take an answer. */
+const lookMs = 1_000;
+
 /** How long a stop goes on accepting where connections never cease to come. */
 const acceptMsMax = 500;
 
@@ -35,6 +38,30 @@ export class Connections {
    */
   owed(socket: Socket): ServerResponse | undefined {
     return Array.from(this.#open.get(socket) ?? []).findLast(({ req }) => req.complete);
+  }
+
+  /**
+   * Closes connections whose client takes nothing of an answer for so long: what it leaves stays in
+   * memory.
+   *
+   * Not those that wait for an answer, which may be long in the making, as a proof is.
+   */
+  closeUnread(app: FastifyInstance, msMax: number): void {
+    const timed = new WeakSet<Socket>();
+    const looking = setInterval(() => {
+      for (const [socket, answers] of this.#open) {
+        // They are sent in the order of their requests.
+        const [first] = answers;
+        const isSending = first?.writableEnded === true && !first.writableFinished;
+        if (isSending && !timed.has(socket)) {
+          timed.add(socket);
+          socket.setTimeout(msMax);
+        } else if (!isSending && timed.delete(socket) && first !== undefined) {
+          socket.setTimeout(0);
+        }
+      }
+    }, lookMs).unref();
+    app.server.once('close', () => clearInterval(looking));
   }
 
   /**
