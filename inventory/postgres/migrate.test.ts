@@ -15,9 +15,11 @@ import { pathToFileURL } from 'node:url';
 import { createTestDatabase, environment, makeTestFolder, waitFor } from '@onhand/fixtures';
 import type pg from 'pg';
 import { Link } from '../../faults/network/link.ts';
+import { pgbouncerCommand, startPgbouncer } from '../../lock/fixtures/pgbouncer.ts';
 import { openPool, openSession } from '../testing/pipelineRig.ts';
 import { startProxy, type TcpProxy, targetOf, through } from '../testing/proxy.ts';
-import { isMigrated, MigrationError, migrate } from './migrate.ts';
+import { isMigrated, migrate } from './migrate.ts';
+import { MigrationError } from './refuseDatabase.ts';
 
 /** An empty database, and sessions on it. */
 async function database(t: TestContext) {
@@ -36,6 +38,32 @@ test('an empty database is brought to this code once, and is current then', asyn
     rows.map(({ name }) => name),
     applied,
   );
+});
+
+suite('behind pgbouncer', () => {
+  const command = pgbouncerCommand ?? '';
+  const skip = command === '' && 'needs pgbouncer: install the package of this name';
+
+  test('sessions of each transaction are refused, with nothing made', { skip }, async (t) => {
+    const { url, pool } = await database(t);
+    for (const sessions of [1, 4]) {
+      const pooler = await startPgbouncer(command, url, { sessions });
+      t.after(pooler.stop);
+      await assert.rejects(migrate(pooler.url), {
+        name: 'MigrationError',
+        message: /^the pooler before the database .*transaction mode: use its session mode/,
+      });
+    }
+    assert.equal(await isMigrated(pool), false);
+  });
+
+  test('sessions of each client are as good as the server’s', { skip }, async (t) => {
+    const { url, pool } = await database(t);
+    const pooler = await startPgbouncer(command, url, { sessions: 4, mode: 'session' });
+    t.after(pooler.stop);
+    await migrate(pooler.url);
+    assert.equal(await isMigrated(pool), true);
+  });
 });
 
 test('instances that start together migrate once', async (t) => {
@@ -108,13 +136,10 @@ test('the migrations are read once in a process, and again after a failure', asy
   // A checkout of its own, whose files can go.
   const root = path.resolve(import.meta.dirname, '..', '..');
   const checkout = makeTestFolder(t);
-  mkdirSync(path.join(checkout, 'inventory/postgres'), { recursive: true });
-  for (const file of ['package.json', 'inventory/package.json', 'inventory/migrations']) {
+  mkdirSync(path.join(checkout, 'inventory'), { recursive: true });
+  const copied = ['inventory/package.json', 'inventory/migrations', 'inventory/postgres'];
+  for (const file of ['package.json', ...copied]) {
     cpSync(path.join(root, file), path.join(checkout, file), { recursive: true });
-  }
-  for (const name of ['migrate.ts', 'failures.ts', 'confirmed.ts', 'refuseReadOnly.ts']) {
-    const file = path.join('inventory/postgres', name);
-    cpSync(path.join(root, file), path.join(checkout, file));
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(checkout, 'node_modules'));
   const copy = pathToFileURL(path.join(checkout, 'inventory/postgres/migrate.ts'));

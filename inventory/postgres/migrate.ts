@@ -4,12 +4,14 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { sqlState } from './failures.ts';
+import {
+  MigrationError,
+  refuseEncoding,
+  refuseOtherSchema,
+  refuseTransactionPooler,
+  tellOfOtherLedger,
+} from './refuseDatabase.ts';
 import { refuseReadOnly } from './refuseReadOnly.ts';
-
-/** The schema cannot be brought to what this code needs. Its message is one clear line. */
-export class MigrationError extends Error {
-  override readonly name = 'MigrationError';
-}
 
 interface Migration {
   readonly version: number;
@@ -101,19 +103,9 @@ export interface MigrateOptions {
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<string[]> {
   const waitMs = options.answerWaitMs ?? answerWaitMs;
   const migrations = await ownMigrations();
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: answerWaitMs,
-    query_timeout: waitMs,
-    keepAlive: true,
-    // Not the two hours that are Linux's default.
-    keepAliveInitialDelayMillis: 10_000,
-  });
-  // A connection that breaks rejects its statement; without a listener the event ends the process.
-  client.on('error', () => {});
   try {
-    await client.connect();
-    try {
+    return await withClient(url, waitMs, async (client) => {
+      await refuseTransactionPooler(client, (use) => withClient(url, waitMs, use));
       await client.query(sessionSettings);
       await endWithClient(client);
       await refuseReadOnly(client);
@@ -131,11 +123,32 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       const pending = pendingOf(migrations, await readApplied(client));
       for (const migration of pending) await apply(client, migration, options);
       return pending.map(({ name }) => name);
-    } finally {
-      await leave(client, waitMs);
-    }
+    });
   } catch (error) {
     throw inWords(error);
+  }
+}
+
+async function withClient<Result>(
+  url: string,
+  waitMs: number,
+  use: (client: pg.Client) => Promise<Result>,
+): Promise<Result> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: answerWaitMs,
+    query_timeout: waitMs,
+    keepAlive: true,
+    // Not the two hours that are Linux's default.
+    keepAliveInitialDelayMillis: 10_000,
+  });
+  // A connection that breaks rejects its statement; without a listener the event ends the process.
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await leave(client, waitMs);
   }
 }
 
@@ -146,54 +159,6 @@ async function endWithClient(client: pg.Client): Promise<void> {
   } catch (error) {
     // Invalid on platforms whose kernel does not tell. The session then ends with its statement.
     if (sqlState(error) !== '22023') throw error;
-  }
-}
-
-/**
- * Names and notes are Unicode: with another encoding some would be refused, one by one, as our
- * defect.
- */
-async function refuseEncoding(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ server_encoding: string }>('SHOW server_encoding');
-  const encoding = rows[0]?.server_encoding;
-  if (encoding === 'UTF8') return;
-  throw new MigrationError(
-    `the database has the encoding ${encoding}: make one with ENCODING 'UTF8' (TEMPLATE template0)`,
-  );
-}
-
-/**
- * A schema that was made since, as one named like the user, would get tables of its own, and the
- * ledger would be out of sight.
- */
-async function refuseOtherSchema(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ schema: string; first: string }>(`
-    SELECT nspname AS schema, current_schema() AS first
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE pg_class.oid = to_regclass('schema_migrations') AND nspname <> current_schema()`);
-  const [other] = rows;
-  if (other === undefined) return;
-  throw new MigrationError(
-    `the tables are in the schema ${other.schema}, but search_path has ${other.first} before it: drop that schema, or ALTER ROLE ... SET search_path = ${other.schema}`,
-  );
-}
-
-/**
- * A ledger in a schema that search_path does not have is out of sight, and an empty one is about to
- * be made. That is refused nowhere: two installations may share a database.
- */
-async function tellOfOtherLedger(client: pg.Client, warn: (line: string) => void): Promise<void> {
-  const { rows } = await client.query<{ schema: string; own: string }>(`
-    SELECT nspname AS schema, current_schema() AS own
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE to_regclass('schema_migrations') IS NULL AND relkind = 'r'
-      AND relname IN ('schema_migrations', 'idempotency_records')
-      AND has_schema_privilege(pg_namespace.oid, 'USAGE')
-    GROUP BY nspname HAVING count(*) = 2`);
-  for (const { schema, own } of rows) {
-    warn(
-      `the schema ${schema} of this database has a ledger, and an empty one is made in ${own}: for the other, stop, and ALTER ROLE ... SET search_path = ${schema}`,
-    );
   }
 }
 

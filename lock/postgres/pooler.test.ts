@@ -22,7 +22,7 @@ describe('locks in PostgreSQL through pgbouncer in transaction mode', { skip }, 
         dropDatabase = release;
       },
     });
-    pooler = await startPgbouncer(command, url, sessions);
+    pooler = await startPgbouncer(command, url, { sessions });
     pool = new pg.Pool({ connectionString: pooler.url, max: 8 });
     await installPostgresLocks(pool);
   });
