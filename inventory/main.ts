@@ -82,8 +82,9 @@ async function start(): Promise<void> {
     service = await createService(settings, backing, logger);
     await ensureAdmin(service, apiKey, settings);
     const url = await listen(service, settings);
-    sayReady({ url, apiKey, settings, backing, service });
+    // First: whoever reads that it listens may stop it.
     stopOnSignals(service, backing, settings, logger);
+    sayReady({ url, apiKey, settings, backing, service });
   } catch (error) {
     await service?.stop();
     await backing.stop();
