@@ -126,6 +126,15 @@ test('a metadata name with a control character is refused', async () => {
   await assertNothingHappened();
 });
 
+test('a name in a path of a fault is told by its beginning', async () => {
+  const name = `a/~${'\u0001'.repeat(100_000)}`;
+  const reply = await writer.post('/v1/receipts', with_({ metadata: { [name]: 1 } }));
+  assertProblem(reply, 'validation-failed');
+  assert.ok(reply.text.length < 10_000, `${reply.text.length} characters`);
+  const pointers = reply.body.errors.map(({ pointer }: { pointer: string }) => pointer);
+  assert.ok(pointers.includes(`/metadata/a~1~0${name.slice(3, 200)}`));
+});
+
 test('every fault of a body is named, up to a bound', async () => {
   const two = with_({ warehouse: 'a b', lines: [{ product: 'P', quantity: 0 }] });
   assertFaults(await writer.post('/v1/receipts', two), '$.warehouse', '$.lines[0].quantity');

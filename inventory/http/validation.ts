@@ -92,7 +92,9 @@ export function faultAt(pointer: string, detail: string, root = '$', value?: unk
   return { path: jsonPath(pointer, root, value), pointer, detail };
 }
 
-function pointerOf({ keyword, instancePath, params }: ErrorObject): string {
+function pointerOf({ keyword, instancePath: path, params }: ErrorObject): string {
+  // Names in it are the caller's, of up to the length of a body.
+  const instancePath = path.replaceAll(/[^/]+/g, (token) => escapeToken(unescapeToken(token)));
   if (keyword === 'required') return `${instancePath}/${escapeToken(params.missingProperty)}`;
   if (keyword === 'additionalProperties') {
     return `${instancePath}/${escapeToken(params.additionalProperty)}`;
@@ -101,9 +103,13 @@ function pointerOf({ keyword, instancePath, params }: ErrorObject): string {
   return instancePath;
 }
 
-/** A name as a step of a JSON Pointer. */
+/** A name as a step of a JSON Pointer; of a long one its beginning. */
 export function escapeToken(token: string): string {
   return token.slice(0, 200).replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+function unescapeToken(token: string): string {
+  return token.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
 function detailOf({ keyword, params, message }: ErrorObject): string {
@@ -122,7 +128,7 @@ function jsonPath(pointer: string, root: string, value: unknown): string {
   let at = value;
   let path = root;
   for (const token of pointer.split('/').slice(1)) {
-    const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
+    const name = unescapeToken(token);
     path += stepTo(name, at);
     at = (at as Record<string, unknown> | null | undefined)?.[name];
   }
