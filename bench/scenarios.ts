@@ -19,7 +19,10 @@ export interface Scenario {
 const receipt = (pick: Requests['pick']): Requests => ({ kind: 'receipt', pick, lines: 1 });
 const uniform = (kind: Requests['kind'], lines = 1): Requests => ({ kind, pick: 'uniform', lines });
 
-const all = ['bare', 'floor', 'onhand', 'onhand-memory', 'classic', 'pgbench', 'medusa'] as const;
+const all = [
+  ...(['bare', 'floor', 'floor-memory', 'onhand', 'onhand-memory'] as const),
+  ...(['classic', 'pgbench', 'medusa'] as const),
+];
 const three = ['bare', 'onhand', 'classic'] as const;
 const instances = ['onhand', 'onhand-2', 'onhand-4', 'floor', 'floor-2', 'floor-4'] as const;
 

@@ -13,6 +13,7 @@ import type { Subject, SubjectName } from './subjects/subject.ts';
 const left: readonly SubjectName[] = [
   'medusa',
   'onhand-memory',
+  'floor-memory',
   'floor-4',
   'onhand-4',
   'onhand-small',

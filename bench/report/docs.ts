@@ -21,7 +21,7 @@ npm run bench -- hot tenants          # some scenarios; --help lists them
 | subject | what it is |
 | --- | --- |
 | bare Fastify route | the same schemas and validator, and nothing behind them: the ceiling |
-| the least it takes | the bare route, a claim in Redis and the rows that Onhand writes, by its own statements in batches that follow each other; nothing is looked up, compared, decided, chained or locked in Redis (\`bench/subjects/floor\`). What is above it is out of reach of any service that keeps these rows on that machine |
+| the least it takes | the bare route, a claim in Redis and the rows that Onhand writes, by its own statements in batches that follow each other; nothing is looked up, compared, decided, chained or locked in Redis (\`bench/subjects/floor\`). Beside Onhand without Redis it has no claim either. What is above it is out of reach of any service that keeps these rows on that machine |
 | Onhand | \`inventory/main.ts\` with default settings, on PostgreSQL and Redis |
 | Onhand without Redis | the same with claims in memory |
 | classic design | a small server, \`bench/subjects/classic\`: per request a lock in Redis (\`SET NX PX\`, release by script), then one transaction: \`INSERT\` key, \`SELECT … FOR UPDATE\`, \`UPDATE\`, \`INSERT\` movement. No fingerprint, hash chain, expiry or metrics, and no look-up of the API key |

@@ -61,6 +61,7 @@ class Starting {
     const started = await Promise.allSettled([
       this.#wants('bare') && this.#bare(),
       this.#wants('floor', 'floor-2', 'floor-4') && this.#floor(),
+      this.#wants('floor-memory') && this.#floorMemory(),
       this.#wants('onhand', 'onhand-2', 'onhand-4') && this.#onhand(),
       this.#wants('onhand-memory') && this.#memory(),
       this.#wants('classic', 'pgbench') && this.#classic(),
@@ -101,6 +102,13 @@ class Starting {
     const redis = await this.#rig.startRedis();
     const servers = await this.#fleet('floor', () => startFloor(database, redis));
     this.#addFleet('floor', servers, { redisPid: redis.pid, check: () => checkFloor(database) });
+  }
+
+  async #floorMemory(): Promise<void> {
+    const database = await this.#database('floor_memory');
+    await seedFloor(database);
+    const server = await this.#started(startFloor(database));
+    this.#add({ name: 'floor-memory', servers: [server], check: () => checkFloor(database) });
   }
 
   async #onhand(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Server } from './server.ts';
 export type SubjectName =
   | 'bare'
   | 'floor'
+  | 'floor-memory'
   | 'floor-2'
   | 'floor-4'
   | 'onhand'
@@ -36,6 +37,7 @@ export interface Checked {
 export const titles: Record<SubjectName, string> = {
   bare: 'bare Fastify route',
   floor: 'the least it takes',
+  'floor-memory': 'the least it takes without Redis',
   'floor-2': 'the least it takes, 2 instances',
   'floor-4': 'the least it takes, 4 instances',
   onhand: 'Onhand',

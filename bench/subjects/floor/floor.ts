@@ -20,8 +20,9 @@ export function seedFloor(databaseUrl: string): Promise<unknown> {
   );
 }
 
-export function startFloor(databaseUrl: string, redis: RedisServer): Promise<Server> {
-  const env = { DATABASE_URL: databaseUrl, REDIS_URL: redis.url };
+/** @param redis for the claims; none without it */
+export function startFloor(databaseUrl: string, redis?: RedisServer): Promise<Server> {
+  const env = { DATABASE_URL: databaseUrl, ...(redis && { REDIS_URL: redis.url }) };
   return startServer(path.join(import.meta.dirname, 'server.ts'), env, startOptions());
 }
 

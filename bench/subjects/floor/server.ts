@@ -1,7 +1,8 @@
 /**
  * The least that a durable, idempotent receipt costs: the bare route, a claim in Redis, and the
  * rows that Onhand writes, by its own statements, in batches of one tenant that follow each other
- * as its do. A process of its own; DATABASE_URL, REDIS_URL; prints where it listens.
+ * as its do. A process of its own; DATABASE_URL; REDIS_URL, without which there are no claims;
+ * prints where it listens.
  *
  * Left out is all that decides whether to answer so: no API key is looked up, no request compared
  * with the first of its key, no earlier answer read, nothing refused, chained, locked in Redis,
@@ -50,8 +51,9 @@ const database = openDatabase({
   url: process.env.DATABASE_URL ?? '',
   connections: databaseConnections,
 });
-const redis = createClient({ url: process.env.REDIS_URL ?? '' });
-await redis.connect();
+const { REDIS_URL: redisUrl } = process.env;
+const redis = redisUrl === undefined ? undefined : createClient({ url: redisUrl });
+await redis?.connect();
 
 /** The receipts of one tenant. */
 class Lane {
@@ -148,8 +150,10 @@ function recordOf(key: string, posting: Posting): StoredRecord {
 const lanes = new Map<string, Lane>();
 
 async function receive(tenant: string, key: string, body: Body): Promise<StoredRecord> {
-  const owner = randomUUID();
-  await redis.sendCommand(['SET', `floor:${tenant}:${key}`, owner, 'NX', 'GET', 'PX', leaseMs]);
+  if (redis !== undefined) {
+    const claim = ['SET', `floor:${tenant}:${key}`, randomUUID(), 'NX', 'GET', 'PX', leaseMs];
+    await redis.sendCommand(claim);
+  }
   let lane = lanes.get(tenant);
   if (lane === undefined) {
     lane = new Lane(tenant);
