@@ -37,11 +37,13 @@ async function main(args: string[]): Promise<number> {
     const results = options.mutants ? await huntAll(options) : await runAll(options);
     return results.every(isGood) ? 0 : 1;
   } catch (error) {
-    const isUsage = error instanceof UsageError;
-    process.stderr.write(
-      isUsage ? `faults: ${error.message}\n\n${usage}` : `${(error as Error).stack}\n`,
-    );
-    return isUsage ? 2 : 1;
+    if (!(error instanceof UsageError)) {
+      process.stderr.write(`${(error as Error).stack}\n`);
+      return 1;
+    }
+    const isHelp = error.message === usage;
+    process.stderr.write(isHelp ? usage : `faults: ${error.message}\n\n${usage}`);
+    return isHelp ? 0 : 2;
   }
 }
 

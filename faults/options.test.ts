@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allFaultKinds } from './injection/catalogue.ts';
-import { readOptions, UsageError } from './options.ts';
+import { readOptions, UsageError, usage } from './options.ts';
 
 test('without options every kind of fault is injected for two minutes under some seed', () => {
   const { minutes, kinds, seeds, mutants } = readOptions([]);
@@ -21,6 +21,10 @@ test('kinds, seeds, services and mutants are taken as they are named', () => {
   assert.deepEqual(readOptions(['--mutants', 'lost-fencing']).only, ['lost-fencing']);
 });
 
+test('--help is the usage', () => {
+  assert.throws(() => readOptions(['--help']), { message: usage });
+});
+
 for (const args of [
   ['--minutes', 'x'],
   ['--minutes', '0'],
@@ -28,6 +32,8 @@ for (const args of [
   ['--services', '5'],
   ['--faults', 'sabotage'],
   ['--nonsense'],
+  ['lost-fencing'],
+  ['--mutants', 'lost-fence'],
 ]) {
   test(`${args.join(' ')} is refused`, () => {
     assert.throws(() => readOptions(args), UsageError);

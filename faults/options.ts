@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { allFaultKinds, type FaultKind } from './injection/catalogue.ts';
+import { mutants } from './mutants/catalogue.ts';
 
 /** What `npm run faults` was asked for. */
 export interface Options {
@@ -23,15 +24,17 @@ npm run faults -- --mutants [name …]
 Add --record FILE to keep the results; --page FILE writes docs/faults.md from them.
 
 Kinds: ${allFaultKinds.join(', ')}
+Mutants: ${mutants.map(({ name }) => name).join(', ')}
 `;
 
-/** The command line cannot be used. */
+/** The command line cannot be used, or asks how it can: then its text is {@link usage}. */
 export class UsageError extends Error {}
 
 const secondsPerYear = 31_536_000;
 
 export function readOptions(args: string[]): Options {
   const { values, positionals } = parse(args);
+  if (values.help) throw new UsageError(usage);
   const minutes = numberOf('minutes', values.minutes, 0.05, 24 * 60);
   const services =
     values.services === undefined ? undefined : numberOf('services', values.services, 1, 4);
@@ -41,7 +44,7 @@ export function readOptions(args: string[]): Options {
     seeds: seedsOf(values.seeds ?? values.seed),
     kinds: kindsOf(values.faults),
     mutants: values.mutants,
-    only: positionals,
+    only: mutantsOf(positionals, values.mutants),
     record: values.record,
     page: values.page,
   };
@@ -59,6 +62,7 @@ function parse(args: string[]) {
         services: { type: 'string' },
         faults: { type: 'string' },
         mutants: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
         record: { type: 'string' },
         page: { type: 'string' },
       },
@@ -90,4 +94,11 @@ function kindsOf(text: string | undefined): FaultKind[] {
       if (kind === undefined) throw new UsageError(`there is no fault ${name}`);
       return kind;
     });
+}
+
+/** @throws UsageError for a name of none: a hunt for nothing would find everything */
+function mutantsOf(names: string[], isHunt: boolean): string[] {
+  const unknown = names.find((name) => !isHunt || mutants.every((each) => each.name !== name));
+  if (unknown === undefined) return names;
+  throw new UsageError(isHunt ? `there is no mutant ${unknown}` : `${unknown} is no option`);
 }
