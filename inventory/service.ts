@@ -1,7 +1,9 @@
 import {
+  type ClaimStore,
   createIdempotency,
   type FallbackClaims,
   fallbackClaims,
+  type Idempotency,
   memoryClaims,
   redisClaims,
 } from '@onhand/idempotency';
@@ -12,7 +14,7 @@ import { renderOutcome } from './http/answers.ts';
 import { buildApp } from './http/app.ts';
 import { Metrics } from './http/metrics.ts';
 import { PairLocks } from './pipeline/pairLocks.ts';
-import { Pipeline } from './pipeline/pipeline.ts';
+import { Pipeline, type PipelineOptions } from './pipeline/pipeline.ts';
 import { Preview } from './pipeline/preview.ts';
 import { ApiKeyReader } from './postgres/apiKeyReader.ts';
 import { type Database, openDatabase } from './postgres/database.ts';
@@ -65,46 +67,26 @@ export async function createService(
     redis === undefined
       ? undefined
       : fallbackTo(redis, await databaseIdentity(database.reads), { metrics, logger });
-  const retentionMs = settings.idempotencyRetentionHours * 3_600_000;
-  const records = new ConfirmedRecords(database);
   const apiKeys = new ApiKeyReader(database.lookups);
-  const idempotency = createIdempotency({
-    claims: claims ?? memoryClaims(),
-    records: {
-      find: (tenant, key) => records.find(tenant, key),
-      lookUp: (tenant, key) => lookUpRecord(database.reads, records, tenant, key),
-    },
-    leaseMs: settings.claimLeaseMs,
-    waitMs: settings.idempotencyWaitMs,
-  });
+  const idempotency = idempotencyOf(settings, database, claims ?? memoryClaims());
   const locks: Locks = createLocks({
     driver: redis === undefined ? memoryDriver() : redisDriver(redis),
     prefix: 'lock',
     commandTimeoutMs: 250,
   });
   const isDegraded = () => redis !== undefined && (!redis.isReady || claims?.degraded === true);
-  const pipeline = new Pipeline({
-    database,
-    // One process needs no lock of its own: a tenant's batches are in one lane.
-    locks:
-      redis === undefined
-        ? undefined
-        : new PairLocks({
-            locks,
-            isUsable: () => !isDegraded(),
-            leaseMs: settings.lockLeaseMs,
-            waitMs: settings.lockWaitMs,
-            observer: metrics.observer,
-          }),
-    retentionMs,
-    render: renderOutcome,
-    observer: metrics.observer,
-    batchCommandsMax: settings.batchCommandsMax,
-    batchLinesMax,
-    queueCommandsMax: settings.queueCommandsMax,
-    queueWaitMs: settings.queueWaitMs,
-    lanesMax: database.writes.options.max,
-  });
+  // One process needs no lock of its own: a tenant's batches are in one lane.
+  const pairLocks =
+    redis === undefined
+      ? undefined
+      : new PairLocks({
+          locks,
+          isUsable: () => !isDegraded(),
+          leaseMs: settings.lockLeaseMs,
+          waitMs: settings.lockWaitMs,
+          observer: metrics.observer,
+        });
+  const pipeline = pipelineOf(settings, { database, locks: pairLocks, observer: metrics.observer });
   metrics.watch({ queueLength: () => pipeline.queueLength, isDegraded });
   let stopping = false;
   const app = await buildApp({
@@ -115,11 +97,7 @@ export async function createService(
     locks,
     metrics,
     readiness: {
-      checkDatabase: shared(async () => {
-        const { reads, lookups, writes } = database;
-        await Promise.all([...new Set([reads, lookups, writes])].map(checkWrites));
-        return isMigrated(lookups);
-      }),
+      checkDatabase: shared(() => isUsable(database)),
       isDegraded,
       isStopping: () => stopping,
     },
@@ -147,6 +125,44 @@ export async function createService(
       await database.close();
     },
   };
+}
+
+function idempotencyOf(settings: Settings, database: Database, claims: ClaimStore): Idempotency {
+  const records = new ConfirmedRecords(database);
+  return createIdempotency({
+    claims,
+    records: {
+      find: (tenant, key) => records.find(tenant, key),
+      lookUp: (tenant, key) => lookUpRecord(database.reads, records, tenant, key),
+    },
+    leaseMs: settings.claimLeaseMs,
+    waitMs: settings.idempotencyWaitMs,
+  });
+}
+
+function pipelineOf(
+  settings: Settings,
+  parts: Pick<PipelineOptions, 'database' | 'locks' | 'observer'>,
+): Pipeline {
+  return new Pipeline({
+    ...parts,
+    retentionMs: settings.idempotencyRetentionHours * 3_600_000,
+    render: renderOutcome,
+    batchCommandsMax: settings.batchCommandsMax,
+    batchLinesMax,
+    queueCommandsMax: settings.queueCommandsMax,
+    queueWaitMs: settings.queueWaitMs,
+    lanesMax: parts.database.writes.options.max,
+  });
+}
+
+/**
+ * @returns whether the schema is this code's
+ * @throws when the database does not answer, or takes no writes
+ */
+async function isUsable({ reads, lookups, writes }: Database): Promise<boolean> {
+  await Promise.all([...new Set([reads, lookups, writes])].map(checkWrites));
+  return isMigrated(lookups);
 }
 
 function fallbackTo(

@@ -3,6 +3,7 @@ import { on, once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { waitFor } from '@onhand/fixtures';
 import Fastify from 'fastify';
 import { Connections } from './connections.ts';
 
@@ -32,11 +33,15 @@ async function startServer(t: TestContext) {
       const socket = net.connect(port, '127.0.0.1');
       socket.on('error', () => {});
       t.after(() => socket.destroy());
-      for (const path of paths) socket.write(`GET ${path} HTTP/1.1\r\nHost: shop\r\n\r\n`);
+      for (const path of paths) ask(socket, path);
       return socket;
     },
     accepted: async () => ((await once(app.server, 'connection')) as [net.Socket])[0],
   };
+}
+
+function ask(socket: net.Socket, path: string): void {
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: shop\r\n\r\n`);
 }
 
 test('a client that takes nothing of its answer loses its connection', async (t) => {
@@ -46,6 +51,22 @@ test('a client that takes nothing of its answer loses its connection', async (t)
   await once(served, 'close');
   assert.ok(served.bytesWritten > 0);
   assert.ok(socket.bytesRead < largeBytes);
+});
+
+test('so does one that has taken the answer before', async (t) => {
+  const { open, accepted } = await startServer(t);
+  const socket = open('/large').pause();
+  const served = await accepted();
+  await waitFor('it is seen to take nothing', () => served.timeout === unreadMsMax);
+  let bytes = 0;
+  for await (const [part] of on(socket.resume(), 'data')) {
+    bytes += part.length;
+    if (bytes >= largeBytes) break;
+  }
+  socket.pause();
+  ask(socket, '/large');
+  await once(served, 'close');
+  assert.ok(socket.bytesRead < 2 * largeBytes);
 });
 
 test('one that takes it slowly has all of it, and then waits for the next', async (t) => {

@@ -47,18 +47,15 @@ export class Connections {
    * Not those that wait for an answer, which may be long in the making, as a proof is.
    */
   closeUnread(app: FastifyInstance, msMax: number): void {
-    const timed = new WeakSet<Socket>();
     const looking = setInterval(() => {
       for (const [socket, answers] of this.#open) {
         // They are sent in the order of their requests.
         const [first] = answers;
         const isSending = first?.writableEnded === true && !first.writableFinished;
-        if (isSending && !timed.has(socket)) {
-          timed.add(socket);
-          socket.setTimeout(msMax);
-        } else if (!isSending && timed.delete(socket) && first !== undefined) {
-          socket.setTimeout(0);
-        }
+        const isTimed = socket.timeout === msMax;
+        if (isSending && !isTimed) socket.setTimeout(msMax);
+        // Where nothing is owed, Node has set the time-out of an idle connection.
+        else if (!isSending && isTimed && first !== undefined) socket.setTimeout(0);
       }
     }, lookMs).unref();
     app.server.once('close', () => clearInterval(looking));
