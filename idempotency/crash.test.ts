@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
-import pg from 'pg';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
+import type pg from 'pg';
 import { migrate } from './postgres/migrate.ts';
 import { RedisServer } from './testing/redis-server.ts';
 
@@ -16,8 +16,10 @@ describe('a process that is killed', () => {
 
   before(async () => {
     ({ url: database } = await createTestDatabase({ after: (fn) => cleanups.push(fn) }));
-    pool = new pg.Pool({ connectionString: database, max: 2 });
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: database, max: 2 },
+    );
     await migrate((sql, params) => pool.query(sql, params));
     await pool.query('CREATE TABLE effects (key text NOT NULL)');
     redis = await RedisServer.start();

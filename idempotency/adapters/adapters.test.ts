@@ -1,6 +1,6 @@
 import { after, before, describe } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
-import pg from 'pg';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
+import type pg from 'pg';
 import { migrate } from '../postgres/migrate.ts';
 import { adapterSuite } from '../testing/adapter-suite.ts';
 import {
@@ -18,8 +18,10 @@ describe('adapters', () => {
 
   before(async () => {
     const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-    pool = new pg.Pool({ connectionString: url, max: 8 });
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: url, max: 8 },
+    );
     await migrate((sql, params) => pool.query(sql, params));
     await pool.query('CREATE TABLE effects (key text NOT NULL)');
   });

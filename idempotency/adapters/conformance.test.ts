@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
-import pg from 'pg';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
+import type pg from 'pg';
 import { runChecks, textReport } from '../../conformance/index.ts';
 import type { RequestIdempotency } from '../http/protection.ts';
 import { migrate } from '../postgres/migrate.ts';
@@ -51,8 +51,10 @@ describe('every check, with the effect in the transaction of its record', () => 
 
   before(async () => {
     const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-    pool = new pg.Pool({ connectionString: url, max: 8 });
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: url, max: 8 },
+    );
     await migrate((sql, params) => pool.query(sql, params));
     await pool.query('CREATE TABLE effects (key text NOT NULL)');
     const observer = createServer(async (_req, res) => {

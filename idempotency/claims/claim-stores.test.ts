@@ -1,8 +1,6 @@
-import { once } from 'node:events';
 import { after, before, describe } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
 import { Cluster, Redis } from 'ioredis';
-import pg from 'pg';
 import { createCluster } from 'redis';
 import { postgresClaims } from '../postgres/claims.ts';
 import { migrate } from '../postgres/migrate.ts';
@@ -53,14 +51,10 @@ async function cluster() {
 
 async function database() {
   const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-  const pool = new pg.Pool({ connectionString: url, max: 4 });
-  const closed: Promise<unknown>[] = [];
-  pool.on('connect', (client) => closed.push(once(client, 'end')));
-  cleanups.push(async () => {
-    await pool.end();
-    // The pool does not wait for them, and dropping the database would break those still closing.
-    await Promise.all(closed);
-  });
+  const pool = openTestPool(
+    { after: (cleanup) => cleanups.push(cleanup) },
+    { connectionString: url, max: 4 },
+  );
   const query = (sql: string, params: unknown[]) => pool.query(sql, params);
   await migrate(query, { claims: true });
   postgres = [postgresClaims(query), postgresClaims(query)];

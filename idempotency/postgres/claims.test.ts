@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
-import pg from 'pg';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
+import type pg from 'pg';
 import type { Claim } from '../claims/claim-store.ts';
 import { claimOf, leaseMs, newKey, newOwner, record } from '../testing/claim-store-suite.ts';
 import { postgresClaims } from './claims.ts';
@@ -13,10 +13,10 @@ describe('claims in PostgreSQL', () => {
   const query = (sql: string, params: unknown[]) => pool.query(sql, params);
   before(async () => {
     const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-    pool = new pg.Pool({ connectionString: url, max: 4 });
-    // The drop of the database may end a session that has not read its goodbye yet.
-    pool.on('error', () => {});
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: url, max: 4 },
+    );
     await migrate(query, { claims: true });
   });
   after(async () => {

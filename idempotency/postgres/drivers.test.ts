@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
 import { sql as drizzleTag, type SQL } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { CompiledQuery, Kysely, PostgresDialect } from 'kysely';
-import pg from 'pg';
+import type pg from 'pg';
 import postgresJs from 'postgres';
 import { type Captured, type Incoming, Protection } from '../http/protection.ts';
 import { prismaClient } from '../testing/prisma-client.ts';
@@ -27,8 +27,10 @@ describe('the record in the transaction of each driver', () => {
 
   before(async () => {
     ({ url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) }));
-    pool = new pg.Pool({ connectionString: url, max: 6 });
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: url, max: 6 },
+    );
     await pool.query('CREATE TABLE effects (key text NOT NULL)');
   });
   after(async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createTestDatabase } from '@onhand/fixtures';
-import pg from 'pg';
+import { createTestDatabase, openTestPool } from '@onhand/fixtures';
+import type pg from 'pg';
 import type { IdempotencyRecord } from '../answer.ts';
 import { deleteExpiredRecords } from './delete-expired-records.ts';
 import { findRecords } from './find-records.ts';
@@ -28,8 +28,10 @@ describe('records in PostgreSQL', () => {
 
   before(async () => {
     const { url } = await createTestDatabase({ after: (cleanup) => cleanups.push(cleanup) });
-    pool = new pg.Pool({ connectionString: url, max: 6 });
-    cleanups.push(() => pool.end());
+    pool = openTestPool(
+      { after: (cleanup) => cleanups.push(cleanup) },
+      { connectionString: url, max: 6 },
+    );
     query = (text, params) => pool.query(text, params);
     await Promise.all(Array.from({ length: 5 }, () => migrate(query, { claims: true })));
   });
